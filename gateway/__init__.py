@@ -1,0 +1,3 @@
+"""The Pi at the gate: bytes from a card reader -> taps on disk -> MQTT."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,220 @@
+"""Everything that crosses the line between gate and server: topics, messages, their JSON, what is refused.
+
+Shared by both halves. `docs/asyncapi.yaml` is generated from these Structs; `tests/wire/*.json` are golden.
+Unknown fields are ignored, so fields may be added; a changed meaning needs a new VERSION in the topic.
+"""
+
+import os
+import re
+import time
+import zlib
+from enum import StrEnum
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+
+ROOT = "gatebell"
+VERSION = 1
+SHARDS = 64
+MAX_TAPS = 50
+
+Name = Annotated[
+    str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="school, gateway or reader id: no dots")
+]
+Millis = Annotated[int, msgspec.Meta(ge=0, le=253402300799999, description="UTC milliseconds since 1970")]
+Ticks = Annotated[int, msgspec.Meta(ge=0, description="CLOCK_BOOTTIME milliseconds of the boot named beside it")]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+TapId = Annotated[
+    str, msgspec.Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", description="UUIDv7")
+]
+SpoolId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$", description="random, made with the spool file")]
+CardText = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^[a-z0-9]{2,16}:[0-9A-F]{2,64}$", description="canonical card: technology:HEX"),
+]
+Short = Annotated[str, msgspec.Meta(max_length=64)]
+
+
+class Direction(StrEnum):
+    """Which way a reader lets through; `both` means that the server works it out from the day."""
+
+    IN = "in"
+    OUT = "out"
+    BOTH = "both"
+
+
+class ClockState(StrEnum):
+    """How far the gateway trusts its own clock."""
+
+    SYNCED = "synced"
+    RTC = "rtc"
+    UNSYNCED = "unsynced"
+
+
+class ReaderHealth(StrEnum):
+    """What a gateway knows of one reader."""
+
+    UP = "up"
+    DOWN = "down"
+    MUTE = "mute"  # open, but only bytes that make no frame: wrong pin, baud or profile
+
+
+class Tap(msgspec.Struct, frozen=True, kw_only=True):
+    """One presentation of one card. `id` is the only key for deduplication; `(spool, seq)` only shows gaps."""
+
+    id: TapId
+    spool: SpoolId
+    seq: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    gateway: Name
+    reader: Name
+    direction: Direction
+    card: CardText
+    at: Millis
+    clock: ClockState
+    boot: Short
+    ticks: Ticks
+    late: bool = False
+
+
+class Taps(msgspec.Struct, frozen=True, kw_only=True):
+    """gate -> server, topic …/tap: taps in the order of seq, with the gateway's clocks at the moment of sending."""
+
+    sent: Millis
+    boot: Short
+    ticks: Ticks
+    taps: Annotated[list[Tap], msgspec.Meta(min_length=1, max_length=MAX_TAPS)]
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """server -> gate, topic …/stored: these taps are committed, new or known before. Only this empties a spool."""
+
+    ids: Annotated[list[TapId], msgspec.Meta(min_length=1)]
+
+
+class ReaderState(msgspec.Struct, frozen=True, kw_only=True):
+    """Health of one reader since the gateway's start; `faults` counts by kind (checksum, framing, phantom ...)."""
+
+    reader: Name
+    health: ReaderHealth
+    profile: Short
+    cards: Count = 0
+    faults: dict[str, Count] = {}
+    last_card: Millis | None = None
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """gate -> server, topic …/state, retained: birth and heartbeat; the last will is the same with online=false.
+
+    `birth` is the time the connection was made: a will older than the newest birth says nothing.
+    """
+
+    online: bool
+    birth: Millis
+    at: Millis
+    spool: SpoolId | None = None
+    next_seq: Count = 0
+    depth: Count = 0
+    oldest: Millis | None = None
+    boot: Short = ""
+    ticks: Ticks = 0
+    clock: ClockState = ClockState.UNSYNCED
+    undervoltage: bool | None = None
+    spool_full: bool = False
+    version: Short = ""
+    readers: list[ReaderState] = []
+
+
+class Resync(msgspec.Struct, frozen=True, kw_only=True, tag="resync", tag_field="command"):
+    """server -> gate, topic …/command: send again every kept tap of `spool` from seq `start` on, Stored or not."""
+
+    spool: SpoolId
+    start: Count
+
+
+class Announce(msgspec.Struct, frozen=True, kw_only=True, tag="announce", tag_field="command"):
+    """server -> gate, topic …/command: publish State now."""
+
+
+Command = Resync | Announce
+Message = Taps | Stored | State | Resync | Announce
+
+
+class Kind(StrEnum):
+    """Last level of a topic."""
+
+    TAP = "tap"
+    STATE = "state"
+    STORED = "stored"
+    COMMAND = "command"
+
+
+class Malformed(ValueError):
+    """A payload or topic that is not of this wire; the text says where and why. Counted and kept, never retried."""
+
+
+class Address(NamedTuple):
+    """What a topic names."""
+
+    school: str
+    gateway: str
+    kind: Kind
+
+
+_PAYLOADS: dict[Kind, msgspec.json.Decoder[Any]] = {
+    Kind.TAP: msgspec.json.Decoder(Taps),
+    Kind.STATE: msgspec.json.Decoder(State),
+    Kind.STORED: msgspec.json.Decoder(Stored),
+    Kind.COMMAND: msgspec.json.Decoder(Command),
+}
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_encoder = msgspec.json.Encoder()
+
+
+def shard(school: str, sharded: bool) -> str:
+    """Two digits: `00` for a single school, crc32 % 64 in a district."""
+    return f"{zlib.crc32(school.encode()) % SHARDS:02d}" if sharded else "00"
+
+
+def topic(school: str, gateway: str, kind: Kind, *, shard: str = "00") -> str:
+    """`gatebell/1/<shard>/<school>/<gateway>/<kind>`."""
+    return f"{ROOT}/{VERSION}/{shard}/{school}/{gateway}/{kind}"
+
+
+def address(topic: str) -> Address:
+    """Take a topic apart. Raises Malformed for another version, an unknown kind or a name with strange characters."""
+    parts = topic.split("/")
+    if len(parts) != 6 or parts[0] != ROOT:
+        raise Malformed(f"topic {topic!r} is not {ROOT}/{VERSION}/<shard>/<school>/<gateway>/<kind>")
+    if parts[1] != str(VERSION):
+        raise Malformed(
+            f"topic {topic!r}: wire version {parts[1]} is not known here, only {VERSION}; update the server"
+        )
+    if not (_NAME.fullmatch(parts[3]) and _NAME.fullmatch(parts[4])):
+        raise Malformed(f"topic {topic!r}: school and gateway ids are a-z, 0-9 and '-', at most 32 characters")
+    if parts[5] not in _PAYLOADS:
+        raise Malformed(f"topic {topic!r}: unknown kind {parts[5]!r}")
+    return Address(parts[3], parts[4], Kind(parts[5]))
+
+
+def encode(message: Message) -> bytes:
+    """JSON of one message."""
+    return _encoder.encode(message)
+
+
+def decode(kind: Kind, payload: bytes) -> Message:
+    """The message that a payload of this kind holds. Raises Malformed naming the path and the reason."""
+    try:
+        message: Message = _PAYLOADS[kind].decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"{kind} payload of {len(payload)} bytes: {error}") from None
+    return message
+
+
+def new_tap_id(unix_ms: int | None = None) -> str:
+    """A random UUIDv7 (RFC 9562 section 5.7): 48 bits of milliseconds, 74 random bits."""
+    unix_ms = time.time_ns() // 1_000_000 if unix_ms is None else unix_ms
+    bits = (unix_ms & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10))
+    bits = bits & ~(0xF << 76) | 7 << 76
+    bits = bits & ~(3 << 62) | 2 << 62
+    text = f"{bits:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

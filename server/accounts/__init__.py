@@ -1,0 +1,1 @@
+"""Staff accounts: login, roles with their scope, sessions that die on the server."""

@@ -1,0 +1,1 @@
+"""A pupil's day, judged whole from all its facts."""

@@ -1,0 +1,1 @@
+"""Terms, school days and bell times: when a pupil is expected."""

@@ -1,0 +1,1 @@
+"""Identifiers that pupils carry: cards, several for one pupil, lost and temporary ones."""

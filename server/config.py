@@ -1,0 +1,133 @@
+"""The operator's configuration: a TOML file, GATEBELL_<SECTION>__<KEY> over it, `*_file` keys for secrets."""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the text names the place and what to write there."""
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the TOML file: a key that is not declared here is an error."""
+
+
+class Database(Section):
+    """`sqlite:///path` or `postgresql://user@host/name`."""
+
+    url: str = "sqlite:///gatebell.db"
+
+
+class Mqtt(Section):
+    """Where the broker is. Always a list: the client goes round it when one is gone."""
+
+    urls: tuple[str, ...] = ("mqtt://127.0.0.1:1883",)
+    version: str = "5"
+    username: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
+class Ingest(Section):
+    """Which part of the wire this worker takes, and how it batches."""
+
+    filters: tuple[str, ...] = ("gatebell/1/00/+/+/tap", "gatebell/1/00/+/+/state")
+    client_id: str = "gatebell-ingest-00"
+    sharded: bool = False
+    batch: int = 500
+    linger_ms: int = 10
+
+
+class Web(Section):
+    """The pages. `url` is what people type, used in links and callbacks."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    url: str = "http://127.0.0.1:8000"
+    threads: int = 128
+    secure_cookies: bool = False
+
+
+class Outbox(Section):
+    """Who sends: providers in the order of preference (their settings stand in [providers.<name>])."""
+
+    providers: tuple[str, ...] = ("phone",)
+    senders: int = 4
+    callback_secret_file: str = ""
+
+
+class Secrets(Section):
+    """The key that encrypts numbers and signs cookies; made on first use."""
+
+    key_file: str = "gatebell.key"
+
+
+class Config(Section):
+    """The whole file."""
+
+    database: Database = Database()
+    mqtt: Mqtt = Mqtt()
+    ingest: Ingest = Ingest()
+    web: Web = Web()
+    outbox: Outbox = Outbox()
+    secrets: Secrets = Secrets()
+    providers: dict[str, dict[str, Any]] = {}
+    run_dir: str = "."
+    demo: bool = False
+
+
+def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
+    """Read the file (none: defaults) and the environment over it. Raises ConfigError."""
+    tables: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tables = tomllib.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(f"{path}: no such file; give it with --config or GATEBELL_CONFIG") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not TOML: {error}") from None
+    try:
+        return convert(Config, _overlaid(tables, environment))
+    except ConfigError as error:
+        raise ConfigError(f"{path or 'environment'}: {error}") from None
+
+
+def convert(kind: type[Any], tables: dict[str, Any]) -> Any:
+    """Tables -> Struct. Raises ConfigError with the path and, for a typo, the key that was meant."""
+    try:
+        return msgspec.convert(tables, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{error}{_hint(str(error), kind)}") from None
+
+
+def _overlaid(tables: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    for name, value in environment.items():
+        match = re.fullmatch(r"GATEBELL_([A-Z]+)__([A-Z_]+)", name)
+        if match:
+            section, key = (part.lower() for part in match.groups())
+            tables.setdefault(section, {})[key] = value.split(",") if key in {"urls", "filters", "providers"} else value
+    return tables
+
+
+def _hint(message: str, kind: type[Any]) -> str:
+    match = re.search(r"unknown field `([^`]+)`", message)
+    close = difflib.get_close_matches(match.group(1), sorted(_keys(kind)), 1) if match else []
+    return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def _keys(kind: type[Any]) -> set[str]:
+    found = set()
+    for field in msgspec.structs.fields(kind):
+        found.add(field.name)
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            found |= _keys(field.type)
+    return found

@@ -1,0 +1,63 @@
+"""Encryption and keyed hashes of what could identify a family: telephone and identity numbers.
+
+One 32-byte secret (config `secrets.key_file`) gives two keys by HKDF: one to encrypt, one to hash for look-up.
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+from pathlib import Path
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+
+class KeyMissing(RuntimeError):
+    """No secret is loaded; `gatebell check` says which key_file is wanted."""
+
+
+class _Keys:
+    cipher: AESGCM | None = None
+    hashing: bytes = b""
+
+
+def load(secret: bytes) -> None:
+    """Use this secret from now on, at least 32 bytes. Raises KeyMissing when it is shorter."""
+    if len(secret) < 32:
+        raise KeyMissing(
+            "the secret key needs at least 32 bytes; make one with: head -c 32 /dev/urandom | base64 > key"
+        )
+    _Keys.cipher = AESGCM(hmac.digest(secret, b"gatebell encrypt 1", hashlib.sha256))
+    _Keys.hashing = hmac.digest(secret, b"gatebell look-up 1", hashlib.sha256)
+
+
+def load_file(path: Path) -> None:
+    """Use the secret of a file; a new random one is written (mode 600) when there is none."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(base64.b64encode(os.urandom(32)).decode() + "\n")
+    load(path.read_bytes().strip())
+
+
+def seal(text: str) -> str:
+    """Encrypt; the same text gives another result each time."""
+    if _Keys.cipher is None:
+        raise KeyMissing("no secret key is loaded")
+    nonce = os.urandom(12)
+    return base64.b64encode(nonce + _Keys.cipher.encrypt(nonce, text.encode(), None)).decode()
+
+
+def unseal(sealed: str) -> str:
+    """Decrypt what seal() gave. Raises cryptography's InvalidTag under another secret."""
+    if _Keys.cipher is None:
+        raise KeyMissing("no secret key is loaded")
+    raw = base64.b64decode(sealed)
+    return _Keys.cipher.decrypt(raw[:12], raw[12:], None).decode()
+
+
+def look_up(text: str) -> str:
+    """Keyed hash, 32 hex characters: equal for equal texts, useless without the secret."""
+    if not _Keys.hashing:
+        raise KeyMissing("no secret key is loaded")
+    return hmac.digest(_Keys.hashing, text.encode(), hashlib.sha256).hex()[:32]

@@ -1,0 +1,111 @@
+"""The database session of all server processes: SQLite or PostgreSQL by URL, one transaction() for every writer."""
+
+import secrets
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import DateTime, Dialect, Engine, ForeignKey, MetaData, String, event
+from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from server import crypt
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """All tables; the naming convention lets Alembic drop constraints on both databases."""
+
+    metadata = MetaData(naming_convention=NAMES)
+
+
+db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+migrate = Migrate()
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime on every database; a naive one is refused, so no local time can slip in."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"naive datetime {value!r}: times in the database are UTC")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Encrypted(TypeDecorator[str]):
+    """Text that stands in the database only encrypted (AES-GCM); look it up by its keyed hash beside it."""
+
+    impl = String(512)
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else crypt.seal(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else crypt.unseal(value)
+
+
+def new_id() -> uuid.UUID:
+    """A random primary key: ids in URLs cannot be guessed."""
+    return uuid.UUID(bytes=secrets.token_bytes(16), version=4)
+
+
+def school_column(**options: Any) -> Any:
+    """The `school_id` that every table with a person or a fact carries."""
+    return mapped_column(String(32), ForeignKey("school.id", ondelete="CASCADE"), index=True, **options)
+
+
+@contextmanager
+def transaction() -> Iterator[Any]:
+    """Commit at the end or roll back; on SQLite the write lock is taken first, so no reader's snapshot goes stale.
+
+    Whatever was read before in this session is given back first: what a writer decides on, it reads inside.
+    """
+    session = db.session
+    session.rollback()
+    try:
+        session.connection(execution_options={"gatebell_begin": "BEGIN IMMEDIATE"})
+        yield session
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+
+
+def tune_sqlite(engine: Engine) -> None:
+    """WAL, synchronous=FULL (a commit survives a power cut), foreign keys on, and BEGIN left to transaction()."""
+    if engine.dialect.name != "sqlite":
+        return
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("gatebell_begin", "BEGIN"))

@@ -1,0 +1,114 @@
+"""Texts, the attempts to send them, and the receipts that came back."""
+
+import datetime as dt
+import uuid
+from enum import StrEnum
+
+from sqlalchemy import Date, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from server.db import Base, Encrypted, UtcDateTime, new_id, school_column
+
+
+class Lane(StrEnum):
+    """Order of sending: a gate text never waits for a notice."""
+
+    GATE = "gate"
+    ALERT = "alert"
+    DIRECT = "direct"
+    BULK = "bulk"
+
+
+class TextState(StrEnum):
+    """Forward only. `unknown`: the provider may have taken it; a receipt or a question settles it, no blind resend."""
+
+    QUEUED = "queued"
+    CLAIMED = "claimed"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+class OutboxText(Base):
+    """One text to one number. The unique key makes any repeat of its cause harmless."""
+
+    __tablename__ = "outbox_text"
+    __table_args__ = (
+        UniqueConstraint("school_id", "pupil_id", "day", "kind", "n", "recipient"),
+        Index(None, "state", "lane_rank", "next_attempt_at"),
+        Index(None, "school_id", "created_at"),
+        Index(None, "school_id", "changed_at"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    school_id: Mapped[str] = school_column()
+    pupil_id: Mapped[uuid.UUID] = mapped_column(index=True)
+    guardian_id: Mapped[uuid.UUID]
+    day: Mapped[dt.date] = mapped_column(Date)
+    kind: Mapped[str] = mapped_column(String(20))  # in, out ...: one event of the day, however it is worded
+    n: Mapped[int] = mapped_column(Integer)
+    recipient: Mapped[str] = mapped_column(String(32))  # crypt.look_up(phone)
+    phone: Mapped[str] = mapped_column(Encrypted)
+    lane: Mapped[Lane] = mapped_column(String(8))
+    lane_rank: Mapped[int] = mapped_column(Integer)  # 0 gate ... 3 bulk, for the index
+    wording: Mapped[str] = mapped_column(String(20))  # arrived, late, left ...: which template
+    body: Mapped[str] = mapped_column(Text)  # with 【sign】
+    segments: Mapped[int] = mapped_column(Integer)
+    event_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+    created_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+    changed_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+    next_attempt_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+    state: Mapped[TextState] = mapped_column(String(10), default=TextState.QUEUED)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    lease_until: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
+    provider: Mapped[str | None] = mapped_column(String(20))
+    reference: Mapped[str | None] = mapped_column(String(100), index=True)
+    sent_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
+    settled_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
+    error: Mapped[str | None] = mapped_column(String(200))
+
+
+class Attempt(Base):
+    """One try of one text at one provider."""
+
+    __tablename__ = "outbox_attempt"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    school_id: Mapped[str] = school_column()
+    text_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("outbox_text.id", ondelete="CASCADE"), index=True)
+    n: Mapped[int] = mapped_column(Integer)
+    provider: Mapped[str] = mapped_column(String(20))
+    started_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
+    outcome: Mapped[str | None] = mapped_column(String(20))  # accepted, retry_same, fail_number ... (providers.base)
+    detail: Mapped[str] = mapped_column(String(200), default="")
+
+
+class Receipt(Base):
+    """What a provider said later of a text it took; appended as it came, early, twice or out of order."""
+
+    __tablename__ = "outbox_receipt"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    text_id: Mapped[uuid.UUID | None] = mapped_column(index=True)
+    provider: Mapped[str] = mapped_column(String(20))
+    reference: Mapped[str] = mapped_column(String(100), default="")
+    state: Mapped[str] = mapped_column(String(10))
+    raw: Mapped[str] = mapped_column(String(400))
+    received_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+
+
+class PhoneText(Base):
+    """What the demo's phones have received, a row for every send, doubles and all; written by provider `phone`."""
+
+    __tablename__ = "phone_text"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    text_id: Mapped[uuid.UUID]
+    recipient: Mapped[str] = mapped_column(String(32), index=True)
+    phone: Mapped[str] = mapped_column(Encrypted)
+    body: Mapped[str] = mapped_column(Text)
+    received_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)

@@ -1,0 +1,1 @@
+"""Pages that join features: Today, a class's day, a pupil."""

@@ -1,0 +1,1 @@
+"""Pupils, their guardians and their classes."""
