@@ -18,21 +18,39 @@ VERSION = 1
 SHARDS = 64
 MAX_TAPS = 50
 
+# Every bound is tighter than the databases behind it: a payload that decodes can be stored.
+# `$` alone would let a trailing line feed pass in Python's regular expressions.
+_END = r"$(?!\n)"
+_SAFE = 2**53 - 1  # the largest integer that every JSON reader keeps exact
+
 Name = Annotated[
-    str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="school, gateway or reader id: no dots")
+    str,
+    msgspec.Meta(pattern=rf"^[a-z0-9][a-z0-9-]{{0,31}}{_END}", description="school, gateway or reader id: no dots"),
 ]
-Millis = Annotated[int, msgspec.Meta(ge=0, le=253402300799999, description="UTC milliseconds since 1970")]
-Ticks = Annotated[int, msgspec.Meta(ge=0, description="CLOCK_BOOTTIME milliseconds of the boot named beside it")]
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Millis = Annotated[
+    int, msgspec.Meta(ge=0, le=7258118400000, description="UTC milliseconds since 1970, up to year 2200")
+]
+Ticks = Annotated[
+    int, msgspec.Meta(ge=0, le=_SAFE, description="CLOCK_BOOTTIME milliseconds of the boot named beside it")
+]
+Count = Annotated[int, msgspec.Meta(ge=0, le=_SAFE)]
+Seq = Annotated[int, msgspec.Meta(ge=1, le=_SAFE, description="grows by one with every tap of a spool")]
 TapId = Annotated[
-    str, msgspec.Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", description="UUIDv7")
+    str,
+    msgspec.Meta(
+        pattern=rf"^[0-9a-f]{{8}}-[0-9a-f]{{4}}-[0-9a-f]{{4}}-[0-9a-f]{{4}}-[0-9a-f]{{12}}{_END}", description="UUIDv7"
+    ),
 ]
-SpoolId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$", description="random, made with the spool file")]
+SpoolId = Annotated[
+    str, msgspec.Meta(pattern=rf"^[0-9a-f]{{16}}{_END}", description="random, made with the spool file")
+]
 CardText = Annotated[
     str,
-    msgspec.Meta(pattern=r"^[a-z0-9]{2,16}:[0-9A-F]{2,64}$", description="canonical card: technology:HEX"),
+    msgspec.Meta(
+        pattern=rf"^[a-z0-9]{{2,16}}:([0-9A-F]{{2}}){{1,32}}{_END}", description="canonical card: technology:HEX bytes"
+    ),
 ]
-Short = Annotated[str, msgspec.Meta(max_length=64)]
+Short = Annotated[str, msgspec.Meta(max_length=64, pattern=rf"^[^\x00-\x1f]*{_END}")]
 
 
 class Direction(StrEnum):
@@ -64,7 +82,7 @@ class Tap(msgspec.Struct, frozen=True, kw_only=True):
 
     id: TapId
     spool: SpoolId
-    seq: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    seq: Seq
     gateway: Name
     reader: Name
     direction: Direction
@@ -88,7 +106,7 @@ class Taps(msgspec.Struct, frozen=True, kw_only=True):
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """server -> gate, topic …/stored: these taps are committed, new or known before. Only this empties a spool."""
 
-    ids: Annotated[list[TapId], msgspec.Meta(min_length=1)]
+    ids: Annotated[list[TapId], msgspec.Meta(min_length=1, max_length=500)]
 
 
 class ReaderState(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +116,7 @@ class ReaderState(msgspec.Struct, frozen=True, kw_only=True):
     health: ReaderHealth
     profile: Short
     cards: Count = 0
-    faults: dict[str, Count] = {}
+    faults: Annotated[dict[Short, Count], msgspec.Meta(max_length=32)] = {}
     last_card: Millis | None = None
 
 
@@ -121,7 +139,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     undervoltage: bool | None = None
     spool_full: bool = False
     version: Short = ""
-    readers: list[ReaderState] = []
+    readers: Annotated[list[ReaderState], msgspec.Meta(max_length=64)] = []
 
 
 class Resync(msgspec.Struct, frozen=True, kw_only=True, tag="resync", tag_field="command"):
@@ -170,7 +188,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _encoder = msgspec.json.Encoder()
 
 
-def shard(school: str, sharded: bool) -> str:
+def shard(school: str, *, sharded: bool) -> str:
     """Two digits: `00` for a single school, crc32 % 64 in a district."""
     return f"{zlib.crc32(school.encode()) % SHARDS:02d}" if sharded else "00"
 
