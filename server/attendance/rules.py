@@ -3,9 +3,18 @@
 All times are whole seconds after the school's midnight of the judged date.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+from server.calendar import rules as calendar
+
+MINUTE = 60
+HOUR = 3600
+SEEN_BY_TEACHER = "seen_by_teacher_not_gate"
+
+Session = calendar.Session
+Leave = calendar.Leave
 
 
 class State(StrEnum):
@@ -33,15 +42,6 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
-class Session:
-    """One span of lessons."""
-
-    name: str
-    starts: int
-    ends: int
-
-
-@dataclass(frozen=True)
 class Policy:
     """Minutes: late after `grace`, left early before `early`, absent from `absent_after` on."""
 
@@ -57,15 +57,6 @@ class Tap:
     at: int
     direction: str  # in, out
     trusted: bool = True
-
-
-@dataclass(frozen=True)
-class Leave:
-    """Approved leave, from <= t < to."""
-
-    starts: int
-    ends: int
-    kind: str
 
 
 @dataclass(frozen=True)
@@ -96,10 +87,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Stay:
-    """A time inside; `left` is None while inside, and when the exit was forgotten."""
+    """A time inside; `left` is None while inside, and when the exit was forgotten.
+
+    `late` and `early`: minutes against the session that this entry was the first of, or this exit the last of.
+    """
 
     entered: int
     left: int | None = None
+    late: int = 0
+    early: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,8 +106,11 @@ class Day:
     inside: bool = False
     flags: tuple[str, ...] = ()
     stays: tuple[Stay, ...] = ()
-    exits: tuple[int, ...] = ()  # every trusted exit that ended a stay or stood alone (entry_unknown), in order
+    exits: tuple[int, ...] = ()  # every trusted exit that ended a stay, or came before any entry, in order
     unsure: int = 0  # entries with an untrusted clock
+    current: str | None = None  # the newest session that has begun
+    by_teacher: tuple[str, ...] = ()  # sessions in which only a teacher saw the pupil
+    closed: bool = False  # an hour after the last session: nobody is expected any more
 
 
 class Kind(StrEnum):
@@ -150,15 +149,238 @@ def judge(
     marks: Sequence[Mark] = (),
     gaps: Sequence[Gap] = (),
 ) -> Day:
-    """The verdict on a day from all its facts, in whatever order they came."""
-    raise NotImplementedError
+    """The verdict on a day from all its facts, in whatever order they came; taps after `now` are not known yet.
+
+    A stay shows presence by its length, so who has only just entered is seen one second later: see judging_second.
+    """
+    known = [tap for tap in taps if tap.at <= now]
+    path = _walk(tap for tap in known if tap.trusted)
+    unsure = {(tap.at, tap.direction) for tap in known if not tap.trusted}
+    bells = calendar.in_order(sessions)
+    closing = max((session.ends for session in bells), default=now)
+    closed = bool(bells) and now >= closing + HOUR
+    evidence = _Evidence(
+        policy=policy,
+        now=now,
+        leave=tuple(leave),
+        gaps=tuple(gaps),
+        stays=path.stays,
+        until=closing if closed else now,
+        assumed=frozenset(calendar.begun(bells, at) for at in path.strays),
+        unsure=sum(direction == "in" for _, direction in unsure),
+    )
+    findings = {session.name: _found(session, evidence, marks) for session in bells}
+    flags = path.flags.union(
+        *(finding.flags for finding in findings.values()),
+        ["exit_unknown"] if path.open and closed else [],
+        ["time_uncertain"] if unsure else [],
+        ["tap_on_off_day"] if not bells and (path.stays or path.strays) else [],
+    )
+    return Day(
+        sessions={name: finding.verdict for name, finding in findings.items()},
+        inside=path.open and not closed,
+        flags=tuple(sorted(flags)),
+        stays=_timed(bells, evidence),
+        exits=path.exits,
+        unsure=evidence.unsure,
+        current=calendar.begun(bells, now),
+        by_teacher=tuple(name for name, finding in findings.items() if SEEN_BY_TEACHER in finding.flags),
+        closed=closed,
+    )
+
+
+def judging_second(now: int, taps: Iterable[Tap], *, ahead: int = 120) -> int:
+    """The `now` to judge with when taps have just come: past their second, for clocks a little ahead of ours too."""
+    return max([now, *(tap.at for tap in taps if tap.trusted and tap.at <= now + ahead)]) + 1
+
+
+@dataclass(frozen=True)
+class _Path:
+    """Where the trusted taps led."""
+
+    stays: tuple[Stay, ...]
+    strays: tuple[int, ...]  # exits before any entry
+    flags: frozenset[str]
+
+    @property
+    def open(self) -> bool:
+        """No exit followed the last entry."""
+        return bool(self.stays) and self.stays[-1].left is None
+
+    @property
+    def exits(self) -> tuple[int, ...]:
+        """Strays are one exit: who is outside cannot leave again."""
+        return self.strays[:1] + tuple(stay.left for stay in self.stays if stay.left is not None)
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """All that a session is judged from, but for a teacher's mark."""
+
+    policy: Policy
+    now: int
+    leave: tuple[Leave, ...]
+    gaps: tuple[Gap, ...]
+    stays: tuple[Stay, ...]
+    until: int  # the end of a stay without an exit
+    assumed: frozenset[str | None]  # sessions in which somebody must have been who left without having entered
+    unsure: int
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """A verdict, whether the gate saw the pupil in that session, and what is odd about it."""
+
+    verdict: Verdict
+    seen: bool = False
+    flags: frozenset[str] = frozenset()
+
+
+def _walk(taps: Iterable[Tap]) -> _Path:
+    stays: list[Stay] = []
+    strays: list[int] = []
+    flags: set[str] = set()
+    entered: int | None = None
+    # sorted: at the same second "in" comes before "out"
+    for at, direction in sorted({(tap.at, tap.direction) for tap in taps}):
+        if direction == "in" and entered is None:
+            entered = at
+        elif direction == "in":
+            flags.add("in_in")
+        elif entered is not None:
+            stays.append(Stay(entered, at))
+            entered = None
+        elif stays:
+            flags.add("out_out")
+        else:
+            strays.append(at)
+            flags.add("entry_unknown")
+    if entered is not None:
+        stays.append(Stay(entered))
+    return _Path(tuple(stays), tuple(strays), frozenset(flags))
+
+
+def _found(session: Session, evidence: _Evidence, marks: Sequence[Mark]) -> _Finding:
+    return _marked(_by_gate(session, evidence), [mark for mark in marks if mark.session == session.name])
+
+
+def _by_gate(session: Session, evidence: _Evidence) -> _Finding:
+    starts, ends = calendar.shortened(session, evidence.leave)
+    on_leave = starts >= ends
+    if on_leave:
+        starts, ends = session.starts, session.ends
+    here = _presence(evidence.stays, starts, ends, until=evidence.until)
+    seen = bool(here) or session.name in evidence.assumed
+    if not seen:
+        return _Finding(Verdict(State.EXCUSED) if on_leave else _missing(starts, evidence))
+    if on_leave:
+        return _Finding(Verdict(State.PRESENT), seen=True, flags=frozenset({"present_on_leave"}))
+    late = _late(here[0], starts, evidence.policy) if here else 0
+    early = _early(here[-1], ends, evidence.policy) if here else 0
+    is_late = bool(here) and here[0].entered > starts + evidence.policy.grace * MINUTE
+    return _Finding(Verdict(State.LATE if is_late else State.PRESENT, late, early), seen=True)
+
+
+def _presence(stays: Iterable[Stay], starts: int, ends: int, *, until: int) -> list[Stay]:
+    """The stays that share more than zero time with starts..ends; one without an exit lasts `until`."""
+    return [stay for stay in stays if max(stay.entered, starts) < min(until if stay.left is None else stay.left, ends)]
+
+
+def _late(stay: Stay, starts: int, policy: Policy) -> int:
+    return (stay.entered - starts) // MINUTE if stay.entered > starts + policy.grace * MINUTE else 0
+
+
+def _early(stay: Stay, ends: int, policy: Policy) -> int:
+    return (ends - stay.left) // MINUTE if stay.left is not None and stay.left < ends - policy.early * MINUTE else 0
+
+
+def _missing(starts: int, evidence: _Evidence) -> Verdict:
+    cut_off = starts + evidence.policy.absent_after * MINUTE
+    if evidence.now < cut_off:
+        return Verdict(State.PENDING)
+    silent = any(gap.starts < cut_off and gap.ends > starts - HOUR for gap in evidence.gaps)
+    return Verdict(State.UNCONFIRMED if silent or evidence.unsure else State.ABSENT)
+
+
+def _marked(finding: _Finding, marks: Sequence[Mark]) -> _Finding:
+    """A teacher's word over the gate's; of several marks absent wins, then late."""
+    if any(mark.mark == "absent" for mark in marks):
+        flags = finding.flags | ({"seen_by_gate_not_class"} if finding.seen else set())
+        return _Finding(Verdict(State.ABSENT), finding.seen, flags)
+    if finding.seen or not marks:
+        return finding
+    late = [mark.minutes for mark in marks if mark.mark == "late"]
+    verdict = Verdict(State.LATE, late=max(late)) if late else Verdict(State.PRESENT)
+    return _Finding(verdict, flags=finding.flags | {SEEN_BY_TEACHER})
+
+
+def _timed(sessions: Sequence[Session], evidence: _Evidence) -> tuple[Stay, ...]:
+    """The stays with the minutes that their entry was late and their exit early.
+
+    An entry is late from its own second on, while rule 4 sees presence only after it: who enters now is told of now.
+    """
+    late: dict[int, int] = {}
+    early: dict[int, int] = {}
+    until = max([evidence.until, *(stay.entered + 1 for stay in evidence.stays)])
+    for session in sessions:
+        starts, ends = calendar.shortened(session, evidence.leave)
+        here = _presence(evidence.stays, starts, ends, until=until)
+        if here:
+            late[here[0].entered] = late.get(here[0].entered, 0) or _late(here[0], starts, evidence.policy)
+            early[here[-1].entered] = early.get(here[-1].entered, 0) or _early(here[-1], ends, evidence.policy)
+    return tuple(
+        replace(stay, late=late.get(stay.entered, 0), early=early.get(stay.entered, 0)) for stay in evidence.stays
+    )
+
+
+_WORDS = {
+    State.PRESENT: Status.LEFT,  # seen in it, and not inside: gone
+    State.LATE: Status.LEFT,
+    State.PENDING: Status.NOT_YET,
+    State.ABSENT: Status.UNEXPLAINED,
+    State.UNCONFIRMED: Status.UNCONFIRMED,
+    State.EXCUSED: Status.EXCUSED,
+}
 
 
 def status(day: Day) -> Status:
-    """The word for now: where the pupil is, else what the newest begun session says."""
-    raise NotImplementedError
+    """The word for now: where the pupil is, else what the newest begun session says (before the first: the first)."""
+    verdict = day.sessions[day.current] if day.current else next(iter(day.sessions.values()), None)
+    gone = bool(day.exits or day.stays)
+    if day.inside or (day.current in day.by_teacher and not day.closed):
+        return Status.LATE if verdict and verdict.state == State.LATE else Status.IN_SCHOOL
+    if gone and day.current is None:
+        return Status.LEFT
+    if verdict is None:
+        return Status.OFF
+    if verdict.state == State.PENDING and day.unsure:
+        return Status.UNCONFIRMED
+    return _WORDS[verdict.state]
 
 
 def change(old: Day | None, new: Day) -> Change | None:
-    """The events of `new` that `old` did not have; None when there are none."""
-    raise NotImplementedError
+    """The events of `new` that `old` did not have, in the order of their times; None when there are none.
+
+    An event is told once, whatever comes later. A fact that arrives late may move the begin of a stay or an exit that
+    is known already, and it may split one stay in two; it never makes fewer of them. So each old stay is found again
+    in `new` (the one that holds its entry), the stays that are left are new, and they take the next unused ordinals:
+    `n` counts in the order of telling, `at` is always the event's own time.
+    """
+    old = old or Day()
+    told = max(old.unsure - new.unsure, 0)  # an entry without a time that has one now was told before
+    entered = _not_in(old=[stay.entered for stay in old.stays], new=[stay.entered for stay in new.stays])
+    left = _not_in(old=old.exits, new=new.exits)
+    stays = {stay.entered: stay for stay in new.stays}
+    early = {stay.left: stay.early for stay in new.stays}
+    events = [Event(Kind.IN, n, at, late=stays[at].late) for n, at in enumerate(entered, len(old.stays) + 1)]
+    del events[:told]
+    events += [Event(Kind.OUT, n, at, early=early.get(at, 0)) for n, at in enumerate(left, len(old.exits) + 1)]
+    events.sort(key=lambda event: (event.at or 0, event.kind))
+    events += [Event(Kind.UNSURE, n, None) for n in range(old.unsure + 1, new.unsure + 1)]
+    return Change(tuple(events)) if events else None
+
+
+def _not_in(*, old: Sequence[int], new: Sequence[int]) -> list[int]:
+    """Times of `new` that hold none of `old`: an old one is held by the last new one not after it."""
+    held = {max((at for at in new if at <= before), default=None) for before in old}
+    return [at for at in new if at not in held]
