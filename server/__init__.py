@@ -37,7 +37,8 @@ def create_app(settings: config.Config | None = None) -> Flask:
     app = Flask("server", static_url_path="/static")
     app.extensions["gatebell"] = settings
     app.config.update(
-        SQLALCHEMY_DATABASE_URI=settings.database.url,
+        SQLALCHEMY_DATABASE_URI=db.absolute(settings.database.url),
+        SQLALCHEMY_ENGINE_OPTIONS=db.engine_options(settings.database.url),
         MAX_CONTENT_LENGTH=16 * 1024 * 1024,
         MAX_FORM_PARTS=2000,
     )
@@ -46,14 +47,15 @@ def create_app(settings: config.Config | None = None) -> Flask:
         part(feature, "models")
     db.db.init_app(app)
     with app.app_context():
-        db.tune_sqlite(db.db.engine)
-    db.migrate.init_app(app, db.db, directory=str(Path(__file__).parent / "migrations"))
+        db.tune(db.db.engine)
+    db.migrate.init_app(app, db.db, directory=str(Path(__file__).parent / "migrations"))  # type: ignore[no-untyped-call]
     web.init_app(app)
     errors.init_app(app)
     for feature in FEATURES:
         routes = part(feature, "routes")
         if routes is not None:
             app.register_blueprint(routes.bp)
+            web.open_to_machines(app, routes)
     return app
 
 

@@ -5,12 +5,15 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, Dialect, Engine, ForeignKey, MetaData, String, event
-from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from server import crypt
@@ -31,7 +34,7 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
-migrate = Migrate()
+migrate = Migrate()  # type: ignore[no-untyped-call]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -76,14 +79,24 @@ def school_column(**options: Any) -> Any:
     return mapped_column(String(32), ForeignKey("school.id", ondelete="CASCADE"), index=True, **options)
 
 
+class TransactionMisused(RuntimeError):
+    """transaction() was entered inside another, or with changes of this session still unsaved."""
+
+
 @contextmanager
-def transaction() -> Iterator[Any]:
+def transaction() -> Iterator[Session]:
     """Commit at the end or roll back; on SQLite the write lock is taken first, so no reader's snapshot goes stale.
 
     Whatever was read before in this session is given back first: what a writer decides on, it reads inside.
+    Raises TransactionMisused rather than throw away somebody's work.
     """
-    session = db.session
+    session = db.session()
+    if session.info.get("writing"):
+        raise TransactionMisused("transaction() inside transaction(): a service leaves it to its caller")
+    if session.new or session.dirty or session.deleted:
+        raise TransactionMisused("this session holds changes made outside transaction(); make them inside")
     session.rollback()
+    session.info["writing"] = True
     try:
         session.connection(execution_options={"gatebell_begin": "BEGIN IMMEDIATE"})
         yield session
@@ -91,12 +104,51 @@ def transaction() -> Iterator[Any]:
     except BaseException:
         session.rollback()
         raise
+    finally:
+        session.info["writing"] = False
 
 
-def tune_sqlite(engine: Engine) -> None:
-    """WAL, synchronous=FULL (a commit survives a power cut), foreign keys on, and BEGIN left to transaction()."""
-    if engine.dialect.name != "sqlite":
-        return
+def insert(table: Any) -> Any:
+    """INSERT that knows ON CONFLICT, in the dialect of the database in use."""
+    return (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def absolute(url: str) -> str:
+    """A relative SQLite path counts from the working folder (Flask-SQLAlchemy's habit is a folder of its own)."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        return url
+    return parsed.set(database=str(Path(parsed.database).absolute())).render_as_string(hide_password=False)
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """Pool for a web process of many threads; a connection that a PostgreSQL restart broke is noticed before use."""
+    options: dict[str, Any] = {"pool_size": 10, "max_overflow": 40, "pool_timeout": 10}
+    if make_url(url).get_backend_name() == "postgresql":
+        options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
+    return options
+
+
+def tune(engine: Engine) -> None:
+    """Make a commit survive a power cut, whatever the database's own defaults are."""
+    if engine.dialect.name == "sqlite":
+        _tune_sqlite(engine)
+    else:
+        _tune_postgresql(engine)
+
+
+def _tune_postgresql(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.execute(
+            "SELECT set_config('synchronous_commit', 'on', false)"
+            " WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+        )
+        connection.commit()
+
+
+def _tune_sqlite(engine: Engine) -> None:
+    """WAL, synchronous=FULL, foreign keys on, and BEGIN left to transaction()."""
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
