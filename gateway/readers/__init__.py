@@ -12,7 +12,8 @@ class UnknownReader(ValueError):
 
 def names() -> list[str]:
     """All protocol names, as in the data files and firmware-config (`ascii-line`), sorted."""
-    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__) if module.name != "base")
+    files = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name.replace("_", "-") for name in files if name != "base" and not name.startswith("_"))
 
 
 def load(name: str) -> type[Reader]:

@@ -1,0 +1,225 @@
+"""NXP PN532 over HSU (UART), 13.56 MHz ISO 14443A: woken, set up and then asked for cards ten times a second.
+
+Sources: NXP UM0701-02 (user manual) sections 6.2 and 7; nfcpy tests/base_clf_pn53x.py; NXP AN10927 on random UIDs.
+
+Faults beside checksum, length, length_checksum and framing: `protocol` a frame that is from neither host nor chip,
+`syntax` the chip's error frame, `phantom` a blank UID, `random-uid` a phone or passport whose UID is new each time,
+`two-cards` a wallet (the fault names both, for who wants to see them), `no-answer` three questions unanswered.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from gateway.readers import _checks, _identity
+from gateway.readers.base import Bad, Card, Fault, Frame, Idle, More, Noise, Reader, Step, Value
+
+HOST, CHIP = 0xD4, 0xD5
+GET_FIRMWARE, SAM_CONFIGURATION, RF_CONFIGURATION, LIST_TARGETS = 0x02, 0x14, 0x32, 0x4A
+ACK = bytes.fromhex("0000FF00FF00")
+WAKE = bytes.fromhex("5555") + bytes(14)
+LONGEST = 3 + 5 + 265 + 2  # the extended frame with the most data
+UID_SIZES = {4: b"\x00\x04\x08", 7: b"\x00\x44\x00", 10: b"\x00\xc4\x00"}  # -> ATQA and SAK of a plain card
+
+
+def framed(payload: bytes) -> bytes:
+    """The frame around TFI and data: normal up to 255 bytes, else extended."""
+    size = len(payload)
+    length = bytes([size]) if size < 256 else size.to_bytes(2)
+    marked = b"\x00\x00\xff" + (b"\xff\xff" if size > 255 else b"") + length + bytes([-sum(length) & 0xFF])
+    return marked + payload + bytes([-sum(payload) & 0xFF, 0])
+
+
+def command(code: int, arguments: bytes = b"") -> bytes:
+    """The frame of one host command."""
+    return framed(bytes([HOST, code]) + arguments)
+
+
+SETUP = (
+    WAKE + command(SAM_CONFIGURATION, b"\x01\x00\x00"),  # normal mode
+    command(RF_CONFIGURATION, b"\x05\x01\x00\x01"),  # finite retries, or a poll would wait for a card for ever
+)
+POLL = command(LIST_TARGETS, b"\x02\x00")  # at most 2 targets, 106 kbit/s type A
+
+
+class Pn532(Reader):
+    """`interval` is the time between two polls in seconds; a resting card is reported at each."""
+
+    baud = 115200
+    technology = "iso14443a"
+    longest = LONGEST
+
+    def __init__(self, interval: float = 0.1) -> None:
+        super().__init__()
+        if not 0.02 <= interval <= 2:
+            raise ValueError(f"interval is 0.02 to 2 seconds, not {interval!r}")
+        self.interval = interval
+        self._questions: list[bytes] = []
+        self._asked = b""
+        self._missed = 0
+        self._mute: list[Value] = []
+
+    def take(self, window: bytes) -> Step:
+        if window[0] not in b"\x00\x55":
+            start = window.find(0)
+            return Noise(len(window) if start < 0 else start)
+        if len(window) == 1:
+            return More("")
+        if window[0] == 0x55 or window[1] != 0xFF:
+            return Idle()
+        return _frame(window)
+
+    def feed(self, chunk: bytes) -> Iterator[Value]:
+        return chain(self._overdue(), super().feed(chunk))
+
+    def flush(self) -> Iterator[Value]:
+        return chain(self._overdue(), super().flush())
+
+    def start(self) -> bytes:
+        self._questions, self._missed = list(SETUP[1:]), 0
+        self._answered, self._asked = True, SETUP[0]
+        return self.ask(self._asked)
+
+    def poll(self) -> bytes:
+        """The next step of the set-up, then polls; an unanswered question is put again, the third time all of it."""
+        waited_in_vain = not self._answered
+        if waited_in_vain and self._waited < self.patience:
+            return self.ask(self._asked)
+        if not waited_in_vain:
+            self._missed = 0
+            self._asked = self._questions.pop(0) if self._questions else POLL
+            return self.ask(self._asked)
+        self._missed += 1
+        if self._missed < 3:
+            return WAKE + self.ask(self._asked)
+        self._mute.append(Fault("no-answer", "the PN532 is silent: check power, TX/RX and the HSU switches"))
+        return self.start()
+
+    def _overdue(self) -> list[Value]:
+        mute, self._mute = self._mute, []
+        return mute
+
+    @classmethod
+    def frame(cls, card: str) -> bytes:
+        return framed(bytes([CHIP, LIST_TARGETS + 1]) + _targets_of([card]))
+
+
+def _frame(window: bytes) -> Step:
+    # 00 FF  LEN LCS  TFI data...  DCS 00        00 FF  FF FF  LENhi LENlo LCS  TFI data...  DCS 00
+    if len(window) < 4:
+        return More()
+    if window[2:4] in (b"\x00\xff", b"\xff\x00"):
+        return _short(window, size=5, step=Frame(5, answer=False))  # ACK, NACK
+    extended = window[2:4] == b"\xff\xff"
+    body = 7 if extended else 4
+    if len(window) < body:
+        return More()
+    if _checks.total(window[4:7] if extended else window[2:4]):
+        return Bad("length_checksum")
+    length = int.from_bytes(window[4:6]) if extended else window[2]
+    if not 1 <= length <= 265:
+        return Bad("length")
+    size = body + length + 2
+    return _short(window, size=size, step=_judged(window[body : size - 1], size=size))
+
+
+def _short(window: bytes, *, size: int, step: Step) -> Step:
+    if len(window) < size:
+        return More()
+    return step if window[size - 1] == 0 else Bad("framing", size, "the closing 00 is missing")
+
+
+def _judged(body: bytes, *, size: int) -> Step:
+    if _checks.total(body):
+        return Bad("checksum", size)
+    if body == b"\x7f\x81":
+        return Frame(size, (Fault("syntax", "the PN532 did not understand the last command"),))
+    if body[0] == CHIP:
+        return Frame(size, _meaning(body[1:-1]))
+    if body[0] == HOST:
+        return Frame(size, answer=False)
+    return Bad("protocol", size, "neither host nor PN532 sends such a frame")
+
+
+def _meaning(answer: bytes) -> tuple[Value, ...]:
+    if answer[:1] != bytes([LIST_TARGETS + 1]) or answer[1:] == b"\x00":
+        return ()
+    found = _targets(answer[2:], answer[1]) if len(answer) > 1 else None
+    if not found:
+        return (Fault("length", "the list of cards does not fit its frame"),)
+    values = [_identified(uid, sak) for uid, sak in found]
+    if len(values) == 1:
+        return (values[0],)
+    cards = tuple(value.text for value in values if isinstance(value, Card))
+    return (Fault("two-cards", "two cards at once: hold one alone to the reader", cards),)
+
+
+def _targets(block: bytes, count: int) -> list[tuple[bytes, int]] | None:
+    """UID and SAK of `count` targets that fill `block` exactly; an ATS follows only some of the cards that have one."""
+    # Tg  ATQA x2  SAK  IDLen  UID...  [ATSLen ATS...]     ATSLen counts itself
+    if count == 0:
+        return None if block else []
+    if len(block) < 5 or block[4] not in UID_SIZES or len(block) < 5 + block[4]:
+        return None
+    sak, uid, rest = block[3], block[5 : 5 + block[4]], block[5 + block[4] :]
+    tails = [rest]
+    if sak & 0x20 and rest and 1 <= rest[0] <= len(rest):
+        tails.insert(0, rest[rest[0] :])
+    for tail in tails:
+        others = _targets(tail, count - 1)
+        if others is not None:
+            return [(uid, sak), *others]
+    return None
+
+
+def _identified(uid: bytes, sak: int) -> Value:
+    if len(uid) == 4 and (uid[0] == 0x08 or uid[0] == 0x80 and sak == 0x20):
+        return Fault("random-uid", "a phone, passport or card with a random UID is no identity")
+    return _identity.card("iso14443a", uid)
+
+
+def _targets_of(cards: Sequence[str]) -> bytes:
+    block = bytes([len(cards)])
+    for number, card in enumerate(cards, 1):
+        uid = _identity.raw_of(card)
+        block += bytes([number]) + UID_SIZES[len(uid)] + bytes([len(uid)]) + uid
+    return block
+
+
+def commands(line: bytes) -> tuple[list[bytes], bytes]:
+    """What a host has sent: each command's code and arguments, and the bytes of a frame that is not all there yet."""
+    found, at = list[bytes](), 0
+    while (start := line.find(b"\x00\xff", at)) >= 0:
+        step = _frame(line[start : start + LONGEST])
+        if isinstance(step, More):
+            return found, line[start:]
+        at = start + (step.size if isinstance(step, Frame) else 1)
+        if isinstance(step, Frame) and step.size > 5:
+            body = start + (7 if line[start + 2 : start + 4] == b"\xff\xff" else 4)
+            found.append(line[body + 1 : at - 2])
+    return found, b"\x00" if line[at:].endswith(b"\x00") else b""
+
+
+def answer(asked: bytes, cards: Sequence[str] = ()) -> bytes:
+    """ACK and answer of a PN532 that has `cards` in its field, to one command as `commands` gives it."""
+    if asked[0] == LIST_TARGETS and len(asked) == 3:
+        seen = _targets_of(cards[: asked[1]])
+    elif asked[0] in (SAM_CONFIGURATION, RF_CONFIGURATION):
+        seen = b""
+    elif asked[0] == GET_FIRMWARE:
+        seen = bytes.fromhex("32010607")
+    else:
+        return ACK + bytes.fromhex("0000FF01FF7F8100")
+    return ACK + framed(bytes([CHIP, asked[0] + 1]) + seen)
+
+
+PROTOCOL = Pn532
+EXAMPLES = [
+    ("0000ff0cf4d54b0101000408049eb36e66a900", [Card("iso14443a:9EB36E66")]),
+    ("0000ff0ff1d54b010100440007047fa99a1f6680c800", [Card("iso14443a:047FA99A1F6680")]),
+    ("0000ff12eed54b010100c4000a01020304050607080910d300", [Card("iso14443a:01020304050607080910")]),
+    ("0000ff0cf4d54b010100042004083a5bc15800", [Fault("random-uid")]),
+    ("0000ff04fbd5013435368b00", [Fault("length_checksum")]),
+    ("0000ff01ff7f8100", [Fault("syntax")]),
+    ("0000ff00ff00", []),
+    ("0000ff03fdd54b00e000", []),
+]
