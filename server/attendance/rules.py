@@ -45,9 +45,9 @@ class Status(StrEnum):
 class Policy:
     """Minutes: late after `grace`, left early before `early`, absent from `absent_after` on."""
 
-    grace: int = 5
-    early: int = 5
-    absent_after: int = 30
+    grace: int = field(default=5, metadata={"least": 0, "most": 120})
+    early: int = field(default=5, metadata={"least": 0, "most": 120})
+    absent_after: int = field(default=30, metadata={"least": 1, "most": 600})
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Times are whole seconds after the school's midnight.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 
 @dataclass(frozen=True)
@@ -47,3 +48,67 @@ def shortened(session: Session, leave: Sequence[Leave]) -> tuple[int, int]:
         if (start, end) == (starts, ends):
             return starts, ends
         starts, ends = start, end
+
+
+DEFAULT_TIMETABLE = "default"
+MONDAY_TO_FRIDAY = 0b0011111
+
+
+@dataclass(frozen=True)
+class Bell:
+    """The hours of one session from a date on, on the weekdays of a mask (bit 0 is Monday)."""
+
+    session: Session
+    since: date
+    weekdays: int = MONDAY_TO_FRIDAY
+
+
+@dataclass(frozen=True)
+class Special:
+    """A single day that is not what its weekday says: off, or lessons as on another weekday."""
+
+    lessons: bool
+    as_weekday: int | None = None
+
+
+# What holds for a school that has set no bells yet, so that the first tap of a fresh school has a day to count for.
+DEFAULT_BELLS = (
+    Bell(Session("am", 28_200, 42_600), date.min),  # 07:50-11:50
+    Bell(Session("pm", 48_600, 61_200), date.min),  # 13:30-17:00
+)
+
+
+def weekday(day: date, *, terms: Sequence[tuple[date, date]], special: Special | None) -> int | None:
+    """The weekday (0 Monday) whose lessons are given on a date, None on a day off.
+
+    Outside every term no day is a school day; a school that has set no term yet is in term always.
+    """
+    if terms and not any(first <= day <= last for first, last in terms):
+        return None
+    if special is None:
+        return day.weekday()
+    if not special.lessons:
+        return None
+    return day.weekday() if special.as_weekday is None else special.as_weekday
+
+
+def sessions(day: date, *, weekday: int, bells: Iterable[Bell]) -> tuple[Session, ...]:
+    """What the bells of one timetable ring on a date: of each session the newest row that counts already."""
+    newest: dict[str, Bell] = {}
+    for bell in sorted(bells, key=lambda bell: bell.since):
+        if bell.since <= day:
+            newest[bell.session.name] = bell
+    return in_order(bell.session for bell in newest.values() if bell.weekdays >> weekday & 1)
+
+
+def boundaries(days: Iterable[Sequence[Session]], *, after_start: Iterable[int]) -> tuple[int, ...]:
+    """Seconds at which time alone can change a verdict, given the sessions of each timetable.
+
+    These are every start, `after_start` seconds after it, and the hour after the last end when exits are forgotten.
+    """
+    found: set[int] = set()
+    waits = (0, *after_start)
+    for day in days:
+        found.update(session.starts + wait for session in day for wait in waits)
+        found.update([max(session.ends for session in day) + 3600] if day else [])
+    return tuple(sorted(found))

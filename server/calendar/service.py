@@ -1,0 +1,122 @@
+"""When a school's pupils are expected, from its terms, single days and bells as staff have set them."""
+
+from collections.abc import Collection, Iterable
+from datetime import date, datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session as Database
+
+from server import clock
+from server.calendar import rules
+from server.calendar.models import BellTime, CalendarDay, DayKind, Term
+from server.db import db
+from server.errors import Refused
+from server.schools.models import School
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+class BadCalendar(Refused):
+    """What was asked for cannot stand in a calendar; the text says what to write instead."""
+
+
+def sessions_on(school_id: str, timetable: str, day: date) -> tuple[rules.Session, ...]:
+    """The sessions of one timetable on a date, in the order of the day; none on a day off.
+
+    A timetable without bells keeps the school's default ones.
+    """
+    return timetables_on(school_id, [timetable], day)[timetable]
+
+
+def timetables_on(school_id: str, timetables: Iterable[str], day: date) -> dict[str, tuple[rules.Session, ...]]:
+    """The sessions of several timetables on a date, with the same three look-ups as for one."""
+    weekday = _weekday(school_id, day)
+    if weekday is None:
+        return dict.fromkeys(timetables, ())
+    bells = _bells(school_id)
+    usual = bells.get(rules.DEFAULT_TIMETABLE) or rules.DEFAULT_BELLS
+    return {name: rules.sessions(day, weekday=weekday, bells=bells.get(name) or usual) for name in timetables}
+
+
+def is_school_day(school_id: str, day: date) -> bool:
+    """Whether any timetable of the school has lessons on that date."""
+    return any(_all_on(school_id, day))
+
+
+def boundaries(school_id: str, day: date, *, minutes_after_start: Collection[int]) -> tuple[datetime, ...]:
+    """The moments of a date at which time alone can change a verdict, in order; see rules.boundaries."""
+    school = db.session.get_one(School, school_id)
+    waits = [minutes * 60 for minutes in minutes_after_start]
+    seconds = rules.boundaries(_all_on(school_id, day), after_start=waits)
+    return tuple(clock.at_local(day, second, school.timezone) for second in seconds)
+
+
+def _all_on(school_id: str, day: date) -> list[tuple[rules.Session, ...]]:
+    names = {rules.DEFAULT_TIMETABLE, *_bells(school_id)}
+    return list(timetables_on(school_id, names, day).values())
+
+
+def _weekday(school_id: str, day: date) -> int | None:
+    terms = db.session.execute(select(Term.starts, Term.ends).where(Term.school_id == school_id))
+    query = select(CalendarDay.kind, CalendarDay.as_weekday)
+    row = db.session.execute(query.where(CalendarDay.school_id == school_id, CalendarDay.date == day)).first()
+    special = rules.Special(row.kind == DayKind.SCHOOL, row.as_weekday) if row else None
+    return rules.weekday(day, terms=[(term.starts, term.ends) for term in terms], special=special)
+
+
+def _bells(school_id: str) -> dict[str, list[rules.Bell]]:
+    query = select(
+        BellTime.timetable, BellTime.session, BellTime.starts, BellTime.ends, BellTime.since, BellTime.weekdays
+    )
+    found: dict[str, list[rules.Bell]] = {}
+    for row in db.session.execute(query.where(BellTime.school_id == school_id)):
+        session = rules.Session(row.session, row.starts, row.ends)
+        found.setdefault(row.timetable, []).append(rules.Bell(session, row.since, row.weekdays))
+    return found
+
+
+def add_term(session: Database, school_id: str, *, name: str, starts: date, ends: date) -> Term:
+    """Open a term, both days included. Raises BadCalendar when it ends before it starts or overlaps another."""
+    if ends < starts:
+        raise BadCalendar(f"a term that starts on {starts} cannot end on {ends}; give the first day first")
+    for other in session.scalars(select(Term).where(Term.school_id == school_id)):
+        if other.starts <= ends and starts <= other.ends:
+            raise BadCalendar(f"these dates overlap term {other.name} ({other.starts} to {other.ends})")
+    term = Term(school_id=school_id, name=name, starts=starts, ends=ends)
+    session.add(term)
+    return term
+
+
+def set_off(session: Database, school_id: str, *, days: Iterable[date], label: str = "") -> None:
+    """Make each of these dates a day off, whatever it was set to before."""
+    for day in days:
+        _set_day(session, CalendarDay(school_id=school_id, date=day, kind=DayKind.OFF, label=label))
+
+
+def set_make_up(session: Database, school_id: str, *, day: date, as_weekday: int, label: str = "") -> None:
+    """Make a date a school day with the lessons of a weekday (调休)."""
+    kind = DayKind.SCHOOL
+    _set_day(session, CalendarDay(school_id=school_id, date=day, kind=kind, as_weekday=as_weekday, label=label))
+
+
+def _set_day(session: Database, day: CalendarDay) -> None:
+    where = (CalendarDay.school_id == day.school_id, CalendarDay.date == day.date)
+    session.execute(delete(CalendarDay).where(*where))
+    session.add(day)
+
+
+def set_bell(session: Database, school_id: str, *, timetable: str, bell: rules.Bell) -> None:
+    """Set the hours of one session of one timetable from a date on. Raises BadCalendar."""
+    hours = bell.session
+    if not 0 <= hours.starts < hours.ends <= 86_400:
+        raise BadCalendar(f"session {hours.name}: it must end after it starts, on the same day")
+    where = (
+        BellTime.school_id == school_id,
+        BellTime.timetable == timetable,
+        BellTime.session == hours.name,
+        BellTime.since == bell.since,
+    )
+    session.execute(delete(BellTime).where(*where))
+    row = BellTime(school_id=school_id, timetable=timetable, session=hours.name, since=bell.since)
+    row.starts, row.ends, row.weekdays = hours.starts, hours.ends, bell.weekdays
+    session.add(row)
