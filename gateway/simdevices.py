@@ -1,0 +1,165 @@
+"""The far end of a reader's line, simulated: what a module writes, and answers, while a card is held to it.
+
+No port and no clock: `now` is monotonic seconds, bytes go in by hear() and come out by speak().
+"""
+
+from collections import deque
+
+from gateway.readers.base import Reader
+
+REPEAT = 0.065  # an RDM6300 says a card again every 65 ms as long as it is in the field
+TIMES = 4  # a quarter of a second at the reader: a hurried pupil
+LEAST = 0.004  # seconds between two frames however fast the demo runs
+SEARCH = 0.025  # how long a PN532 looks for a card before it says that there is none
+
+ACK = bytes.fromhex("0000FF00FF00")
+SYNTAX_ERROR = bytes.fromhex("0000FF01FF7F8100")
+LIST_TARGETS = 0x4A
+ANSWERS = {
+    0x02: bytes.fromhex("D50332010607"),  # GetFirmwareVersion: PN532 v1.6
+    0x14: bytes.fromhex("D515"),  # SAMConfiguration
+    0x32: bytes.fromhex("D533"),  # RFConfiguration
+}
+_START = bytes.fromhex("0000FF")
+
+
+class Device:
+    """One reader module. It takes the next card only when it is not busy with the one before."""
+
+    def present(self, card: str, now: float) -> None:
+        """Hold a card to it."""
+        raise NotImplementedError
+
+    def busy(self, now: float) -> bool:
+        """Whether the card in its field has still to be read."""
+        raise NotImplementedError
+
+    def hear(self, chunk: bytes, now: float) -> None:
+        """Take what the gateway wrote."""
+
+    def speak(self, now: float) -> bytes:
+        """What it writes at this moment."""
+        raise NotImplementedError
+
+    def forget(self) -> None:
+        """Its line was cut: nothing is answered any more, no card is in the field."""
+        raise NotImplementedError
+
+
+class Speaker(Device):
+    """A module that speaks by itself: each card once, or again and again where the gateway wants two equal reads."""
+
+    def __init__(self, protocol: type[Reader], speed: float) -> None:
+        self.protocol = protocol
+        self.times = TIMES if protocol.confirm > 1 else 1
+        self.gap = max(LEAST, REPEAT / speed)
+        self._frames: deque[bytes] = deque()
+        self._next = 0.0
+
+    def present(self, card: str, now: float) -> None:
+        self._frames.extend([self.protocol.frame(card)] * self.times)
+        self._next = max(now, self._next)
+
+    def busy(self, now: float) -> bool:
+        return bool(self._frames) or now < self._next
+
+    def speak(self, now: float) -> bytes:
+        if not self._frames or now < self._next:
+            return b""
+        self._next = now + self.gap
+        return self._frames.popleft()
+
+    def forget(self) -> None:
+        self._frames.clear()
+
+
+class Pn532(Device):
+    """A PN532 on HSU that must be asked: ACK and answer to each command, a card in the answer to InListPassiveTarget.
+
+    Written from the NXP user manual (UM0701-02, sections 6.2 and 7), not from our reader: the two check each other.
+    """
+
+    def __init__(self, _protocol: type[Reader], speed: float) -> None:
+        self.gap = max(LEAST, REPEAT / speed)
+        self._heard = bytearray()
+        self._out = bytearray()
+        self._card = b""
+        self._reported = False
+        self._leaves = 0.0
+        self._asked: float | None = None
+
+    def present(self, card: str, now: float) -> None:
+        self._card = bytes.fromhex(card.partition(":")[2])
+        self._reported, self._leaves = False, now + self.gap
+
+    def busy(self, now: float) -> bool:
+        return bool(self._card) and not (self._reported and now >= self._leaves)
+
+    def hear(self, chunk: bytes, now: float) -> None:
+        self._heard += chunk
+        while (found := _take_frame(self._heard)) is not None:
+            self._command(found, now)
+
+    def speak(self, now: float) -> bytes:
+        if self._asked is not None and (self._card or now >= self._asked + SEARCH):
+            self._out += frame(self._targets())
+            self._reported, self._asked = bool(self._card), None
+        if not self.busy(now):
+            self._card = b""
+        said, self._out = bytes(self._out), bytearray()
+        return said
+
+    def forget(self) -> None:
+        self._heard, self._out, self._asked, self._card = bytearray(), bytearray(), None, b""
+
+    def _command(self, body: bytes, now: float) -> None:
+        self._asked = None  # a new command, or an ACK from the host, ends the running one
+        if not body:
+            return
+        self._out += ACK
+        code = body[1] if len(body) > 1 else 0
+        if code == LIST_TARGETS:
+            self._asked = now
+        else:
+            self._out += frame(ANSWERS[code]) if code in ANSWERS else SYNTAX_ERROR
+
+    def _targets(self) -> bytes:
+        if not self._card:
+            return bytes.fromhex("D54B00")
+        atqa, sak = (b"\x00\x04", 0x08) if len(self._card) == 4 else (b"\x00\x44", 0x00)
+        return bytes([0xD5, 0x4B, 1, 1, *atqa, sak, len(self._card), *self._card])
+
+
+DEVICES: dict[str, type[Speaker] | type[Pn532]] = {"pn532": Pn532}
+
+
+def device(profile: str, protocol: type[Reader], speed: float) -> Device:
+    """The simulated module of a reader profile, `speed` times as hurried as life."""
+    return DEVICES.get(profile, Speaker)(protocol, speed)
+
+
+def frame(body: bytes) -> bytes:
+    """A normal information frame: 00 00 FF LEN LCS body DCS 00."""
+    return _START + bytes([len(body), -len(body) & 0xFF]) + body + bytes([-sum(body) & 0xFF, 0])
+
+
+def _take_frame(heard: bytearray) -> bytes | None:
+    """Cut the first whole frame off: its body, empty for an ACK; None while more bytes are needed."""
+    while True:
+        start = heard.find(_START)
+        if start < 0:
+            del heard[:-2]
+            return None
+        if len(heard) < start + 6:
+            return None
+        length, check = heard[start + 3], heard[start + 4]
+        acknowledges = (length, check) == (0x00, 0xFF)
+        if (length + check) & 0xFF and not acknowledges:
+            del heard[: start + 3]
+            continue
+        end = start + (6 if acknowledges else 7 + length)
+        if len(heard) < end:
+            return None
+        body = bytes(heard[start + 5 : start + 5 + length])
+        del heard[:end]
+        return body
