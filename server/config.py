@@ -54,7 +54,8 @@ class Web(Section):
     port: int = 8000
     url: str = "http://127.0.0.1:8000"
     threads: int = 128
-    secure_cookies: bool = False
+    secure_cookies: bool = False  # true behind HTTPS
+    proxies: int = 0  # reverse proxies in front whose X-Forwarded-For may be believed
 
 
 class Outbox(Section):
