@@ -2,33 +2,12 @@
 
 import datetime as dt
 import uuid
-from enum import StrEnum
 
 from sqlalchemy import Date, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from server.db import Base, Encrypted, UtcDateTime, new_id, school_column
-
-
-class Lane(StrEnum):
-    """Order of sending: a gate text never waits for a notice."""
-
-    GATE = "gate"
-    ALERT = "alert"
-    DIRECT = "direct"
-    BULK = "bulk"
-
-
-class TextState(StrEnum):
-    """Forward only. `unknown`: the provider may have taken it; a receipt or a question settles it, no blind resend."""
-
-    QUEUED = "queued"
-    CLAIMED = "claimed"
-    SENT = "sent"
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    EXPIRED = "expired"
-    UNKNOWN = "unknown"
+from server.outbox.rules import Lane, TextState
 
 
 class OutboxText(Base):
@@ -38,6 +17,7 @@ class OutboxText(Base):
     __table_args__ = (
         UniqueConstraint("school_id", "pupil_id", "day", "kind", "n", "recipient"),
         Index(None, "state", "lane_rank", "next_attempt_at"),
+        Index(None, "school_id", "day", "state"),
         Index(None, "school_id", "created_at"),
         Index(None, "school_id", "changed_at"),
     )
@@ -107,7 +87,7 @@ class PhoneText(Base):
     __tablename__ = "phone_text"
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    text_id: Mapped[uuid.UUID]
+    text_id: Mapped[uuid.UUID] = mapped_column(index=True)
     recipient: Mapped[str] = mapped_column(String(32), index=True)
     phone: Mapped[str] = mapped_column(Encrypted)
     body: Mapped[str] = mapped_column(Text)

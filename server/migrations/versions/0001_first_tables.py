@@ -47,6 +47,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("phone_text", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_phone_text_recipient"), ["recipient"], unique=False)
+        batch_op.create_index(batch_op.f("ix_phone_text_text_id"), ["text_id"], unique=False)
 
     op.create_table(
         "refused_payload",
@@ -60,6 +61,9 @@ def upgrade() -> None:
         sa.Column("last_at", server.db.UtcDateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_refused_payload")),
     )
+    with op.batch_alter_table("refused_payload", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_refused_payload_topic"), ["topic"], unique=False)
+
     op.create_table(
         "school",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -131,8 +135,10 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("school_id", sa.String(length=32), nullable=False),
         sa.Column("gateway_id", sa.String(length=32), nullable=False),
+        sa.Column("boot", sa.String(length=64), nullable=False),
         sa.Column("starts", server.db.UtcDateTime(timezone=True), nullable=False),
         sa.Column("ends", server.db.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("covered", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["school_id"], ["school.id"], name=op.f("fk_gate_silence_school_id"), ondelete="CASCADE"
         ),
@@ -227,6 +233,9 @@ def upgrade() -> None:
             batch_op.f("ix_outbox_text_school_id_created_at"), ["school_id", "created_at"], unique=False
         )
         batch_op.create_index(
+            batch_op.f("ix_outbox_text_school_id_day_state"), ["school_id", "day", "state"], unique=False
+        )
+        batch_op.create_index(
             batch_op.f("ix_outbox_text_state_lane_rank_next_attempt_at"),
             ["state", "lane_rank", "next_attempt_at"],
             unique=False,
@@ -282,6 +291,7 @@ def upgrade() -> None:
         sa.Column("since", server.db.UtcDateTime(timezone=True), nullable=False),
         sa.Column("until", server.db.UtcDateTime(timezone=True), nullable=False),
         sa.Column("seen_at", server.db.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("asked_at", server.db.UtcDateTime(timezone=True), nullable=True),
         sa.Column("closed_at", server.db.UtcDateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["school_id"], ["school.id"], name=op.f("fk_spool_gap_school_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_spool_gap")),
@@ -570,6 +580,7 @@ def downgrade() -> None:
     op.drop_table("reader")
     with op.batch_alter_table("outbox_text", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_outbox_text_state_lane_rank_next_attempt_at"))
+        batch_op.drop_index(batch_op.f("ix_outbox_text_school_id_day_state"))
         batch_op.drop_index(batch_op.f("ix_outbox_text_school_id_created_at"))
         batch_op.drop_index(batch_op.f("ix_outbox_text_school_id_changed_at"))
         batch_op.drop_index(batch_op.f("ix_outbox_text_school_id"))
@@ -605,8 +616,12 @@ def downgrade() -> None:
 
     op.drop_table("audit_entry")
     op.drop_table("school")
+    with op.batch_alter_table("refused_payload", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_refused_payload_topic"))
+
     op.drop_table("refused_payload")
     with op.batch_alter_table("phone_text", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_phone_text_text_id"))
         batch_op.drop_index(batch_op.f("ix_phone_text_recipient"))
 
     op.drop_table("phone_text")

@@ -1,0 +1,39 @@
+"""Who carries texts, one file each, found by file name: `load("kannel")` is `server/outbox/providers/kannel.py`."""
+
+import importlib
+import pkgutil
+from typing import Any
+
+from server import config
+from server.outbox.providers.base import Provider
+
+
+class UnknownProvider(config.ConfigError):
+    """No provider file of that name; the text lists the known ones."""
+
+
+def names() -> list[str]:
+    """All provider names, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "base")
+
+
+def load(name: str) -> type[Provider]:
+    """The Provider class of a name. Raises UnknownProvider."""
+    if name not in names():
+        raise UnknownProvider(f"outbox.providers: unknown provider {name!r}; known: {', '.join(names())}")
+    module = importlib.import_module(f"{__name__}.{name}")
+    provider: type[Provider] = module.PROVIDER
+    return provider
+
+
+def opened(settings: config.Config) -> list[Provider]:
+    """The configured providers in order of preference, each with its own settings. Raises ConfigError."""
+    return [_opened(name, settings.providers.get(name, {})) for name in settings.outbox.providers]
+
+
+def _opened(name: str, table: dict[str, Any]) -> Provider:
+    provider = load(name)
+    try:
+        return provider(config.convert(provider.Settings, table))
+    except config.ConfigError as error:
+        raise config.ConfigError(f"[providers.{name}]: {error}") from None

@@ -1,0 +1,146 @@
+"""Kannel's smsbox (or what speaks its sendsms): one HTTP request a text, receipts at a URL that carries our own id.
+
+Kannel 1.4.5 user guide, chapter 6 "Using SMS gateway from HTTP" (sendsms) and appendix "delivery reports".
+"""
+
+import math
+import socket
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+from server import config
+from server.outbox import segments
+from server.outbox.providers.base import Accepted, News, Outgoing, Provider, SendFailed
+from server.outbox.rules import Answer, Outcome, TextState
+
+TIMEOUT = (3.0, 8.0)  # to connect, and between two pieces of an answer
+
+# dlr-mask and %d are bits, and an expired text came as 34: 1 delivered, 2 undelivered, 4 buffered, 8 at the SMSC,
+# 16 rejected, 32 expired. The first bit that is set decides.
+BITS = (
+    (1, TextState.DELIVERED),
+    (32, TextState.EXPIRED),
+    (16, TextState.FAILED),
+    (2, TextState.FAILED),
+    (8, TextState.SENT),
+    (4, TextState.SENT),
+)
+
+
+class Kannel(Provider):
+    """It cannot be asked about a text: only a receipt settles what a lost answer left open."""
+
+    name = "kannel"
+
+    class Settings(config.Section, frozen=True):
+        """`strip` is cut off the front of numbers (`+86` where the operator wants national ones)."""
+
+        url: str = "http://127.0.0.1:13013/cgi-bin/sendsms"
+        username: str = ""
+        password: str = ""
+        password_file: str = ""
+        sender: str = ""
+        smsc: str = ""
+        strip: str = ""
+
+    def __init__(self, settings: "Kannel.Settings") -> None:
+        super().__init__(settings)
+        self.http = requests.Session()
+        self.http.trust_env = False  # no proxy stands between us and the school's own gateway
+        for scheme in ("http://", "https://"):
+            self.http.mount(scheme, HTTPAdapter(pool_maxsize=64))
+
+    def send(self, text: Outgoing) -> Accepted:
+        """One request for one number: two numbers in one request get the same receipt id."""
+        if not text.body.strip():
+            raise SendFailed(Outcome.FAIL_CONTENT, "the text is empty")  # Kannel would send it so
+        try:
+            answer = self.http.post(self.settings.url, self.form(text), timeout=TIMEOUT, allow_redirects=False)
+        except requests.RequestException as error:
+            raise _unreachable(error) from None
+        if answer.status_code != 202:  # "0: Accepted for delivery", "3: Queued for later delivery"
+            raise _refused(answer.status_code, answer.text)
+        return Accepted()
+
+    def form(self, text: Outgoing) -> dict[str, str]:
+        """The fields of sendsms."""
+        fields = {
+            "username": self.settings.username,
+            "password": self.password(),
+            "from": self.settings.sender,
+            "to": text.phone.removeprefix(self.settings.strip),
+            "text": text.body,
+            "charset": "UTF-8",
+            "coding": "0" if segments.is_gsm(text.body) else "2",
+            "priority": "3" if text.urgent else "0",
+            "validity": str(max(1, math.ceil(text.useful_for / 60))),
+            "smsc": self.settings.smsc,
+            "dlr-mask": "31",
+            "dlr-url": f"{text.callback}?type=%d&answer=%A&reference=%F",
+        }
+        return {name: value for name, value in fields.items() if value}
+
+    def password(self) -> str:
+        """From the settings, or from its own file."""
+        if self.settings.password_file:
+            return Path(self.settings.password_file).read_text("utf-8").strip()
+        return str(self.settings.password)
+
+    def ask(self, text_id: uuid.UUID) -> Answer:
+        """Kannel has no question for this."""
+        return Answer.CANNOT_SAY
+
+    @classmethod
+    def news(cls, fields: Mapping[str, str]) -> News:
+        """`type` is the bit mask, `answer` what the SMSC said. Raises ValueError without a number in `type`."""
+        bits, answer = int(fields.get("type", "")), fields.get("answer", "")
+        state = next((state for bit, state in BITS if bits & bit), None)
+        if state is TextState.FAILED and "validity expired" in answer:
+            state = TextState.EXPIRED
+        return News(state, f"{bits} {answer}".strip()[:400], fields.get("reference", "")[:100])
+
+    def check(self) -> list[str]:
+        """Whether somebody listens there, and whether the password can be read."""
+        place = urlsplit(self.settings.url)
+        problems = []
+        try:
+            self.password()
+        except OSError as error:
+            problems.append(f"kannel: password_file cannot be read: {error.strerror}")
+        try:
+            socket.create_connection((place.hostname or "", place.port or 80), TIMEOUT[0]).close()
+        except OSError as error:
+            problems.append(
+                f"kannel: nobody answers at {place.hostname}:{place.port or 80} ({error}); is smsbox running?"
+            )
+        return problems
+
+
+def _unreachable(error: requests.RequestException) -> SendFailed:
+    cause = error.args[0] if error.args else None
+    never_left = isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+    if never_left or isinstance(error, requests.ConnectTimeout):
+        return SendFailed(Outcome.RETRY_OTHER, "no connection to Kannel's smsbox")
+    # The error's own words are left out: they may hold the address with the number in it.
+    return SendFailed(Outcome.UNKNOWN, f"no answer from Kannel ({type(error).__name__})")
+
+
+def _refused(status: int, answer: str) -> SendFailed:
+    reason = f"Kannel answered {status}: {answer.strip()[:120]}"
+    if status == 503:  # smsbox lives, bearerbox does not take it
+        return SendFailed(Outcome.RETRY_SAME, reason)
+    if status == 400:
+        about_number = "receiver" in answer.lower() or "number" in answer.lower()
+        return SendFailed(Outcome.FAIL_NUMBER if about_number else Outcome.FAIL_CONTENT, reason)
+    if status >= 500:
+        return SendFailed(Outcome.UNKNOWN, reason)
+    return SendFailed(Outcome.RETRY_OTHER, reason)  # 403: our account or address; 404: not a smsbox
+
+
+PROVIDER = Kannel

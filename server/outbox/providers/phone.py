@@ -1,0 +1,40 @@
+"""The demo's phones: a text goes into a table that the phone page shows, every copy of it, so that doubles are seen."""
+
+import uuid
+
+from sqlalchemy import exists, select
+
+from server import clock, crypt
+from server.db import transaction
+from server.outbox.models import PhoneText
+from server.outbox.providers.base import Accepted, Outgoing, Provider
+from server.outbox.rules import Answer
+
+
+class Phone(Provider):
+    """Needs no settings and can always be asked: its table is our own."""
+
+    name = "phone"
+    delivers = True
+
+    def send(self, text: Outgoing) -> Accepted:
+        """Put it on the phone, in a transaction of its own as a foreign service would."""
+        received = PhoneText(
+            text_id=text.text_id,
+            recipient=crypt.look_up(text.phone),
+            phone=text.phone,
+            body=text.body,
+            received_at=clock.now(),
+        )
+        with transaction() as session:
+            session.add(received)
+        return Accepted(str(received.id))
+
+    def ask(self, text_id: uuid.UUID) -> Answer:
+        """Look into the table."""
+        with transaction() as session:
+            taken = session.scalar(select(exists().where(PhoneText.text_id == text_id)))
+        return Answer.TAKEN if taken else Answer.NOT_TAKEN
+
+
+PROVIDER = Phone

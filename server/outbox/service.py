@@ -1,0 +1,164 @@
+"""Put texts into the queue, take receipts, and say for the pages what became of them."""
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from server import clock, crypt
+from server.db import db, insert, new_id
+from server.outbox import rules, segments
+from server.outbox.models import OutboxText, PhoneText, Receipt
+from server.outbox.providers.base import News
+from server.outbox.rules import Lane, TextState
+
+NEWEST = 1000  # texts of a day that latency() looks at
+
+
+@dataclass(frozen=True)
+class NewText:
+    """A text to be sent: one cause (pupil, day, kind, n) and one number make at most one text, ever."""
+
+    school_id: str
+    pupil_id: uuid.UUID
+    guardian_id: uuid.UUID
+    day: dt.date
+    kind: str
+    n: int
+    phone: str
+    lane: Lane
+    wording: str
+    body: str
+    event_at: dt.datetime
+    expires_at: dt.datetime
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Real seconds from the event to the provider's acceptance, of the newest texts of a day."""
+
+    count: int
+    p50: float = 0.0
+    p99: float = 0.0
+
+
+@dataclass(frozen=True)
+class Phone:
+    """One phone of the demo, with the newest text on it."""
+
+    recipient: str
+    phone: str
+    texts: int
+    last: str
+    last_at: dt.datetime
+
+
+def enqueue(session: Session, texts: Sequence[NewText]) -> int:
+    """Add texts to the queue in the caller's transaction; how many were new."""
+    if not texts:
+        return 0
+    now = clock.now()
+    statement = insert(OutboxText).on_conflict_do_nothing().returning(OutboxText.id)
+    return len(session.execute(statement, [_row(text, now) for text in texts]).all())
+
+
+def _row(text: NewText, now: dt.datetime) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "school_id": text.school_id,
+        "pupil_id": text.pupil_id,
+        "guardian_id": text.guardian_id,
+        "day": text.day,
+        "kind": text.kind,
+        "n": text.n,
+        "recipient": crypt.look_up(text.phone),
+        "phone": text.phone,
+        "lane": text.lane,
+        "lane_rank": rules.rank(text.lane),
+        "wording": text.wording,
+        "body": text.body,
+        "segments": segments.count(text.body).segments,
+        "event_at": text.event_at,
+        "created_at": now,
+        "changed_at": now,
+        "next_attempt_at": now,
+        "expires_at": text.expires_at,
+        "state": TextState.QUEUED,
+        "attempts": 0,
+    }
+
+
+def receive(session: Session, provider: str, text_id: uuid.UUID, news: News) -> bool:
+    """Keep a receipt, also one for a text that we do not know; whether it moved its text on."""
+    if _kept(session, provider, text_id, news):
+        return False
+    now = clock.now()
+    said = news.state or "other"
+    session.add(
+        Receipt(text_id=text_id, provider=provider, reference=news.reference, state=said, raw=news.raw, received_at=now)
+    )
+    text = session.get(OutboxText, text_id, with_for_update=True)
+    if text is None or news.state is None or not rules.forward(TextState(text.state), news.state):
+        return False
+    text.state = news.state
+    text.changed_at = now
+    text.reference = text.reference or news.reference or None
+    text.sent_at = text.sent_at or (now if news.state in {TextState.SENT, TextState.DELIVERED} else None)
+    text.settled_at = now if news.state in rules.FINAL else None
+    text.error = None if news.state in {TextState.SENT, TextState.DELIVERED} else news.raw[:200]
+    return True
+
+
+def _kept(session: Session, provider: str, text_id: uuid.UUID, news: News) -> bool:
+    same = select(Receipt.id).where(
+        Receipt.text_id == text_id,
+        Receipt.provider == provider,
+        Receipt.raw == news.raw,
+        Receipt.reference == news.reference,
+    )
+    return session.scalar(same.limit(1)) is not None
+
+
+def counts(school_id: str, day: dt.date) -> dict[TextState, int]:
+    """How many texts of a day are in each state."""
+    of_day = select(OutboxText.state, func.count()).where(OutboxText.school_id == school_id, OutboxText.day == day)
+    return {TextState(state): count for state, count in db.session.execute(of_day.group_by(OutboxText.state))}
+
+
+def latency(school_id: str, day: dt.date) -> Latency:
+    """p50 and p99 of the day's newest gate texts whose event has a time."""
+    newest = (
+        select(OutboxText.event_at, OutboxText.sent_at)
+        .where(OutboxText.school_id == school_id, OutboxText.day == day)
+        .where(OutboxText.lane == Lane.GATE, OutboxText.kind != "unsure", OutboxText.sent_at.is_not(None))
+        .order_by(OutboxText.sent_at.desc())
+        .limit(NEWEST)
+    )
+    taken = [clock.elapsed(event, sent) for event, sent in db.session.execute(newest) if sent]
+    found = rules.percentiles(taken, (50, 99))
+    return Latency(len(taken), found[50], found[99]) if found else Latency(0)
+
+
+def phones() -> list[Phone]:
+    """The demo's phones, the one with the newest text first."""
+    newest = func.row_number().over(partition_by=PhoneText.recipient, order_by=PhoneText.received_at.desc())
+    ranked = select(
+        PhoneText.recipient,
+        PhoneText.phone,
+        PhoneText.body,
+        PhoneText.received_at,
+        newest.label("place"),
+        func.count().over(partition_by=PhoneText.recipient).label("texts"),
+    ).subquery()
+    rows = db.session.execute(select(ranked).where(ranked.c.place == 1).order_by(ranked.c.received_at.desc()))
+    return [Phone(row.recipient, row.phone, row.texts, row.body, row.received_at) for row in rows]
+
+
+def phone_texts(recipient: str) -> Sequence[PhoneText]:
+    """Everything that one phone of the demo received, oldest first."""
+    texts = select(PhoneText).where(PhoneText.recipient == recipient).order_by(PhoneText.received_at, PhoneText.id)
+    return db.session.scalars(texts).all()
