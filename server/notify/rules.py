@@ -1,0 +1,128 @@
+"""Which guardian is told what of a child at the gate, in which words, and until when. No clock, no database."""
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from server.attendance.rules import Event, Kind
+from server.notify import wording
+
+LONGEST = 70  # characters of one message, the sign included: Chinese operators bill the 71st as a second one
+ELLIPSIS = "…"
+
+
+@dataclass(frozen=True)
+class GatePolicy:
+    """Minutes after which a text says that it comes late, and after which it is no news any more."""
+
+    arrivals: bool = True
+    departures: bool = True
+    fresh_minutes: int = field(default=10, metadata={"least": 1, "most": 120})
+    max_age_minutes: int = field(default=120, metadata={"least": 5, "most": 720})
+
+
+@dataclass(frozen=True)
+class Happening:
+    """An event with its moment on the school's wall clock (None: not known) and its gate (None: not certain)."""
+
+    event: Event
+    at: dt.datetime | None
+    gate: str | None
+
+
+@dataclass(frozen=True)
+class Contact:
+    """A guardian who wants gate texts, with a verified number."""
+
+    guardian_id: uuid.UUID
+    phone: str
+    locale: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One text to be sent; `event_at` is the time of the event, or of the telling where that is not known."""
+
+    contact: Contact
+    event: Event
+    wording: str
+    body: str
+    event_at: dt.datetime
+    expires_at: dt.datetime
+
+
+def plan(
+    happenings: Iterable[Happening],
+    *,
+    pupil: str,
+    sign: str,
+    contacts: Sequence[Contact],
+    policy: GatePolicy,
+    now: dt.datetime,
+) -> list[Notice]:
+    """The texts that events deserve: one a number, none for what is too old to be news."""
+    once = {contact.phone: contact for contact in reversed(contacts)}  # the first of the order of contacts stays
+    news = [happening for happening in happenings if is_news(happening, policy, now)]
+    return [
+        Notice(
+            contact=contact,
+            event=happening.event,
+            wording=word_for(happening.event),
+            body=body(happening, pupil=pupil, sign=sign, locale=contact.locale, delayed=is_old(happening, policy, now)),
+            event_at=happening.at or now,
+            expires_at=(happening.at or now) + dt.timedelta(minutes=policy.max_age_minutes),
+        )
+        for happening in news
+        for contact in reversed(once.values())
+    ]
+
+
+def is_news(happening: Happening, policy: GatePolicy, now: dt.datetime) -> bool:
+    """Whether a family is still told: wanted by the school, and not older than the policy allows."""
+    wanted = policy.departures if happening.event.kind is Kind.OUT else policy.arrivals
+    return wanted and (happening.at is None or now - happening.at < dt.timedelta(minutes=policy.max_age_minutes))
+
+
+def is_old(happening: Happening, policy: GatePolicy, now: dt.datetime) -> bool:
+    """Whether the text must say that the system was late."""
+    return happening.at is not None and now - happening.at > dt.timedelta(minutes=policy.fresh_minutes)
+
+
+def word_for(event: Event) -> str:
+    """Which wording an event gets."""
+    if event.kind is Kind.UNSURE:
+        return wording.UNSURE
+    if event.kind is Kind.OUT:
+        return wording.LEFT_EARLY if event.early else wording.LEFT
+    return wording.LATE if event.late else wording.ARRIVED
+
+
+def body(happening: Happening, *, pupil: str, sign: str, locale: str, delayed: bool) -> str:
+    """The text with its sign, in one message: a gate that does not fit is left out, a name is cut."""
+    gate = happening.gate and _plain(happening.gate)
+    pupil = _plain(pupil)
+    for name, place in ((pupil, gate), (pupil, None)):
+        text = _filled(happening, name=name, gate=place, sign=sign, locale=locale, delayed=delayed)
+        if len(text) <= LONGEST:
+            return text
+    name = pupil[: max(1, len(pupil) - (len(text) - LONGEST) - len(ELLIPSIS))].rstrip() + ELLIPSIS
+    return _filled(happening, name=name, gate=None, sign=sign, locale=locale, delayed=delayed)
+
+
+def _filled(happening: Happening, *, name: str, gate: str | None, sign: str, locale: str, delayed: bool) -> str:
+    words, event = wording.language(locale), happening.event
+    kind = word_for(event)
+    place = words["gate_after_minutes" if event.late or event.early else "gate"].format(gate=gate) if gate else ""
+    text = words[kind].format(
+        name=name,
+        time=f"{happening.at:%H:%M}" if happening.at else "",
+        minutes=event.late or event.early,
+        gate=place,
+    )
+    return f"【{sign}】{text}{words['delayed'] if delayed else ''}"
+
+
+def _plain(text: str) -> str:
+    """One line without the brackets by which operators find the sign."""
+    return " ".join(text.replace("【", " ").replace("】", " ").split())

@@ -1,0 +1,125 @@
+"""Tell families what happened at the gate: from changed days to texts in the queue, in sets."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from server import clock, settings
+from server.attendance.rules import Event, Kind
+from server.attendance.service import DayChange
+from server.db import db
+from server.gates.models import Gateway
+from server.notify import rules
+from server.outbox import service as outbox
+from server.outbox.rules import Lane
+from server.people.models import Guardian, Guardianship, Pupil
+from server.schools.models import School
+from server.taps.models import Tap
+
+Day = tuple[uuid.UUID, date]
+
+
+@dataclass(frozen=True)
+class _Passage:
+    """A tap as a family knows it: exactly when, and at which gate."""
+
+    at: datetime
+    direction: str
+    gate: str | None
+    timed: bool
+
+
+def announce(school: School, changes: Sequence[DayChange], now: datetime) -> int:
+    """Queue the texts that these changes deserve, in the caller's transaction; how many were new."""
+    if not changes:
+        return 0
+    pupils = {change.pupil_id for change in changes}
+    names, contacts = _names(pupils), _contacts(pupils)
+    passages = _passages(school.id, pupils, {change.date for change in changes})
+    policy = settings.policy(school.id, rules.GatePolicy)
+    texts = []
+    for change in changes:
+        seen = passages.get((change.pupil_id, change.date), [])
+        notices = rules.plan(
+            [_happening(school, change, event, seen) for event in change.change.events],
+            pupil=names[change.pupil_id],
+            sign=school.sign,
+            contacts=contacts.get(change.pupil_id, []),
+            policy=policy,
+            now=now,
+        )
+        texts += [_text(change, notice) for notice in notices]
+    return outbox.enqueue(db.session(), texts)
+
+
+def _names(pupils: Collection[uuid.UUID]) -> Mapping[uuid.UUID, str]:
+    return {row.id: row.name for row in db.session.execute(select(Pupil.id, Pupil.name).where(Pupil.id.in_(pupils)))}
+
+
+def _contacts(pupils: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[rules.Contact]]:
+    wanted = (
+        select(Guardianship.pupil_id, Guardian.id, Guardian.phone, Guardian.locale)
+        .join(Guardian, Guardian.id == Guardianship.guardian_id)
+        .where(Guardianship.pupil_id.in_(pupils), Guardianship.gate_texts.is_(True), Guardianship.barred.is_(False))
+        .where(Guardian.phone.is_not(None), Guardian.verified_at.is_not(None))
+        .order_by(Guardianship.rank, Guardianship.id)
+    )
+    found = defaultdict(list)
+    for row in db.session.execute(wanted):
+        found[row.pupil_id].append(rules.Contact(row.id, row.phone, row.locale))
+    return found
+
+
+def _passages(school_id: str, pupils: Collection[uuid.UUID], days: Collection[date]) -> Mapping[Day, list[_Passage]]:
+    taps = (
+        select(Tap.pupil_id, Tap.day, Tap.at, Tap.direction, Tap.clock, Gateway.name)
+        .outerjoin(Gateway, (Gateway.school_id == Tap.school_id) & (Gateway.id == Tap.gateway_id))
+        .where(Tap.school_id == school_id, Tap.day.in_(days), Tap.pupil_id.in_(pupils))
+    )
+    found = defaultdict(list)
+    for row in db.session.execute(taps):
+        found[row.pupil_id, row.day].append(_passage(row))
+    return found
+
+
+def _passage(row: Any) -> _Passage:
+    return _Passage(row.at, row.direction, row.name, timed=row.clock != "unsynced")
+
+
+def _happening(school: School, change: DayChange, event: Event, seen: Iterable[_Passage]) -> rules.Happening:
+    direction = "out" if event.kind is Kind.OUT else "in"
+    either = [passage for passage in seen if passage.direction in {direction, "both"}]
+    if event.at is None:
+        return rules.Happening(event, None, _one([passage for passage in either if not passage.timed]))
+    moment = clock.at_local(change.date, event.at, school.timezone)
+    there = [passage for passage in either if passage.timed and passage.at.replace(microsecond=0) == moment]
+    exact = min((passage.at for passage in there), default=moment)
+    return rules.Happening(event, clock.local(exact, school.timezone), _one(there))
+
+
+def _one(passages: Iterable[_Passage]) -> str | None:
+    """The gate, when there is no doubt which it was."""
+    gates = {passage.gate for passage in passages}
+    return gates.pop() if len(gates) == 1 else None
+
+
+def _text(change: DayChange, notice: rules.Notice) -> outbox.NewText:
+    return outbox.NewText(
+        school_id=change.school_id,
+        pupil_id=change.pupil_id,
+        guardian_id=notice.contact.guardian_id,
+        day=change.date,
+        kind=notice.event.kind,
+        n=notice.event.n,
+        phone=notice.contact.phone,
+        lane=Lane.GATE,
+        wording=notice.wording,
+        body=notice.body,
+        event_at=notice.event_at,
+        expires_at=notice.expires_at,
+    )
