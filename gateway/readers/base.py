@@ -70,9 +70,10 @@ class Idle:
 
 @dataclass(frozen=True)
 class More:
-    """A frame may begin here but is not all there; `kind` is the fault if no more comes, empty for none."""
+    """A frame may begin here but is not all there; silence makes it the fault `kind` (none if empty), or `whole`."""
 
     kind: str = "length"
+    whole: Frame | None = None
 
 
 Step = Frame | Bad | Noise | Idle | More
@@ -138,7 +139,7 @@ class Reader:
             if isinstance(step, More):
                 if not ended and len(line) - at < self.longest:
                     break
-                step = Bad(step.kind, len(line) - at) if step.kind else Idle()
+                step = step.whole or (Bad(step.kind, len(line) - at) if step.kind else Idle())
             values += self._judge(step)
             at += 1 if isinstance(step, Bad) else step.size
         self._kept = line[at:]

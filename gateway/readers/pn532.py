@@ -105,27 +105,26 @@ class Pn532(Reader):
 
 def _frame(window: bytes) -> Step:
     # 00 FF  LEN LCS  TFI data...  DCS 00        00 FF  FF FF  LENhi LENlo LCS  TFI data...  DCS 00
-    if len(window) < 4:
-        return More()
-    if window[2:4] in (b"\x00\xff", b"\xff\x00"):
-        return _short(window, size=5, step=Frame(5, answer=False))  # ACK, NACK
-    extended = window[2:4] == b"\xff\xff"
-    body = 7 if extended else 4
+    marks = window[2:4]
+    if marks in (b"\x00\xff", b"\xff\x00"):  # ACK, NACK
+        return _whole(window, body=b"", size=5)
+    body = 7 if marks == b"\xff\xff" else 4
     if len(window) < body:
         return More()
-    if _checks.total(window[4:7] if extended else window[2:4]):
+    if _checks.total(window[4:7] if body == 7 else marks):
         return Bad("length_checksum")
-    length = int.from_bytes(window[4:6]) if extended else window[2]
+    length = int.from_bytes(window[4:6]) if body == 7 else window[2]
     if not 1 <= length <= 265:
-        return Bad("length")
-    size = body + length + 2
-    return _short(window, size=size, step=_judged(window[body : size - 1], size=size))
+        return Bad("length", detail=f"a frame of {length} bytes")
+    return _whole(window, body=window[body : body + length + 1], size=body + length + 2)
 
 
-def _short(window: bytes, *, size: int, step: Step) -> Step:
+def _whole(window: bytes, *, body: bytes, size: int) -> Step:
     if len(window) < size:
         return More()
-    return step if window[size - 1] == 0 else Bad("framing", size, "the closing 00 is missing")
+    if window[size - 1]:
+        return Bad("framing", size, "the closing 00 is missing")
+    return _judged(body, size=size) if body else Frame(size, answer=False)
 
 
 def _judged(body: bytes, *, size: int) -> Step:
