@@ -1,0 +1,93 @@
+"""The command `gatebell-gateway`: run, check, simulate, decode."""
+
+import argparse
+import logging
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway import config, decode, readers, simulate, timebase
+from gateway.app import Gateway
+from gateway.feedback import FeedbackError
+from gateway.spool import SpoolUnusable
+
+log = logging.getLogger("gateway")
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code: 0 fine, 1 cannot work, 2 wrong configuration or arguments."""
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.command(args))
+    except (config.ConfigError, timebase.ClockError, readers.UnknownReader, decode.BadHex) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (SpoolUnusable, FeedbackError, PermissionError) as error:
+        print(f"gatebell-gateway: {error}", file=sys.stderr)
+        return 1
+
+
+def run(args: argparse.Namespace) -> int:
+    """Take taps until SIGTERM."""
+    logging.basicConfig(level=args.log.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    threading.excepthook = end_process
+    gateway = Gateway(config.load(args.config))
+    gateway.stop_on_signals()
+    gateway.run()
+    return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    """Say all that is wrong with a configuration."""
+    found = config.check(args.config)
+    for line in [*found.problems, *found.warnings]:
+        print(line, file=sys.stderr)
+    if found.config is None:
+        return 2
+    print(f"{args.config}: fine: gateway {found.config.gateway}, {len(found.config.reader)} readers")
+    return 0
+
+
+def say_what_bytes_mean(args: argparse.Namespace) -> int:
+    """One JSON line for each card or fault."""
+    for line in decode.lines(args.reader, " ".join(args.hex)):
+        print(line)
+    return 0
+
+
+def end_process(failure: threading.ExceptHookArgs) -> None:
+    """A dead thread is a deaf gateway that looks alive: end it all, systemd starts it anew."""
+    told = (failure.exc_type, failure.exc_value or failure.exc_type(), failure.exc_traceback)
+    name = failure.thread.name if failure.thread else "unknown"
+    log.critical("thread %s died: the gateway ends, to be started again", name, exc_info=told)
+    os._exit(70)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gatebell-gateway", description="The gate's half of Gatebell.")
+    commands = parser.add_subparsers(required=True, metavar="run | check | simulate | decode")
+    for name, command, text in (
+        ("run", run, "take taps and send them to the school's server"),
+        ("check", check, "say all that is wrong with a configuration"),
+    ):
+        sub = commands.add_parser(name, help=text)
+        path = os.environ.get("GATEBELL_GATEWAY_CONFIG", "gateway.toml")
+        sub.add_argument("--config", type=Path, default=Path(path), help=f"the TOML file (here: {path})")
+        sub.add_argument("--log", choices=LEVELS, default="info", help="how much to tell")
+        sub.set_defaults(command=command)
+    simulated = commands.add_parser("simulate", help="readers on pseudo-terminals, played from a script")
+    simulate.add_arguments(simulated)
+    simulated.set_defaults(command=simulate.run)
+    told = commands.add_parser("decode", help="what bytes of a reader mean")
+    told.add_argument("reader", help=f"one of {', '.join(readers.names())}")
+    told.add_argument("hex", nargs="+", help="the bytes, like 02 36 37 30 ...")
+    told.set_defaults(command=say_what_bytes_mean)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

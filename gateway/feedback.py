@@ -1,0 +1,49 @@
+"""What the pupil sees and hears; silent where no pin is configured."""
+
+import importlib
+from typing import Protocol, cast
+
+import msgspec
+
+from gateway import config
+
+
+class FeedbackError(RuntimeError):
+    """Pins are configured and cannot be driven; the text says what to do."""
+
+
+class Feedback(Protocol):
+    """Called by the main thread; must return at once."""
+
+    def accepted(self) -> None:
+        """The tap is on disk."""
+
+    def again(self) -> None:
+        """The tap is on disk since the last presentation."""
+
+    def refused(self) -> None:
+        """The tap is not stored."""
+
+    def close(self) -> None:
+        """Everything off."""
+
+
+class Silent:
+    """No pins: nothing to show."""
+
+    def accepted(self) -> None:
+        """Nothing."""
+
+    again = refused = close = accepted
+
+
+def load(pins: config.Feedback) -> Feedback:
+    """Lights for the configured pins. Raises FeedbackError."""
+    if not any(pin is not None for pin in msgspec.structs.astuple(pins)):
+        return Silent()
+    try:
+        return cast(Feedback, importlib.import_module("gateway.lights").load(pins))
+    except ModuleNotFoundError as error:
+        raise FeedbackError(f"[feedback] names pins, but {error.name} is missing: pip install gatebell[gpio]") from None
+    except OSError as error:
+        raise FeedbackError(f"[feedback] pins cannot be driven: {error}; remove the section to go without") from None

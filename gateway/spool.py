@@ -1,0 +1,395 @@
+"""The taps on disk: SQLite that survives a pulled plug, kept until the server says Stored and some days more.
+
+`put` returns after the fsync; only then may a light turn green. A tap leaves by its id in a Stored and in no other way.
+Every body carries a crc32, so that rows of a broken file can be told good from bad (see salvage.py).
+"""
+
+import fcntl
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from gateway import salvage
+from gateway.clock import Clock
+from gateway.salvage import Row
+from gateway.wire import ClockState, Direction, Tap, new_tap_id
+
+log = logging.getLogger("gateway.spool")
+
+SCHEMA_VERSION = 1
+SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE tap (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, body TEXT NOT NULL, stored_at INTEGER);
+CREATE UNIQUE INDEX tap_id ON tap (id);
+CREATE INDEX tap_unsent ON tap (seq) WHERE stored_at IS NULL;
+CREATE TABLE bad (seq INTEGER PRIMARY KEY, body TEXT NOT NULL, found_at INTEGER NOT NULL);
+PRAGMA user_version = {SCHEMA_VERSION};
+INSERT INTO meta VALUES ('spool', lower(hex(randomblob(8))));
+COMMIT;
+"""
+NOT_THE_FILE = {  # errors that say nothing against the file: it is not set aside for them
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
+PAGE = 4096
+FULL_AT = 0.95
+SETTLE_S = 1.0
+IDLE_S = 5.0
+PRUNE_S = 600.0
+DAY_MS = 86_400_000
+
+
+class NotStored(Exception):
+    """The tap is not on disk, so the light stays red; the text says why."""
+
+
+class SpoolFull(NotStored):
+    """The spool has reached its limit with taps that the server has not stored yet, or the disk is full."""
+
+
+class SpoolUnusable(Exception):
+    """The spool cannot be opened; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Touch:
+    """A card at a reader, before it has a place in the spool."""
+
+    reader: str
+    direction: Direction
+    card: str
+    at: int
+    clock: ClockState
+    ticks: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much disk the spool may take, in bytes, and for how many days stored taps are kept for a Resync."""
+
+    size: int = 64 << 20
+    reserve: int = 8 << 20
+    keep_days: int = 7
+
+
+class Spool:
+    """The one file of a gateway; used by one thread. `open` before anything else."""
+
+    def __init__(self, path: Path, *, gateway: str, clock: Clock, limits: Limits = Limits()) -> None:
+        self.path = path
+        self.gateway = gateway
+        self.clock = clock
+        self.limits = limits
+        self.id = ""
+        self.next_seq = 1
+        self._lock: IO[str] | None = None
+        self._changed = 0.0  # monotonic time of the last change not yet committed, or 0
+        self._moved = 0.0  # monotonic time of the last change not yet moved from the WAL into the file, or 0
+        self._pruned = 0.0
+
+    def open(self) -> None:
+        """Lock, check, set a bad file aside, bring back what can be read. Raises SpoolUnusable."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.path.with_suffix(".lock"))
+        try:
+            self._open()
+        except sqlite3.OperationalError as error:
+            self._let_go()
+            raise SpoolUnusable(f"{self.path} cannot be opened: {error}; check the disk and the rights") from None
+        except SpoolUnusable:
+            self._let_go()
+            raise
+
+    def _open(self) -> None:
+        self._reserved.unlink(missing_ok=True)  # a full disk must not keep us from starting
+        rescued = salvage.rows(_wal(self.path))
+        try:
+            self._connect()
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in NOT_THE_FILE:
+                raise
+            rescued = self._set_aside(error, rescued)
+            self._connect()
+        self._restore(rescued)
+        self._reserve()
+
+    def close(self) -> None:
+        """Commit what is open and let go of the file; may be called twice."""
+        if self._lock is not None:
+            self._commit()
+            self._db.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    # taps in
+
+    def put(self, touches: Sequence[Touch]) -> list[Tap]:
+        """Write taps in one commit; back from here they are on disk. Raises NotStored."""
+        try:
+            self._make_room()
+            return self._write(touches)
+        except sqlite3.OperationalError as error:
+            self._roll_back()
+            if not self._give_up_reserve():
+                raise _not_stored(error) from None
+        try:
+            return self._write(touches)
+        except sqlite3.OperationalError as error:
+            self._roll_back()
+            raise _not_stored(error) from None
+
+    def _write(self, touches: Sequence[Touch]) -> list[Tap]:
+        taps = [self._tap(seq, touch) for seq, touch in enumerate(touches, self.next_seq)]
+        self._insert(Row(tap, stored=False) for tap in taps)
+        self._commit()
+        self.next_seq += len(taps)
+        return taps
+
+    def _tap(self, seq: int, touch: Touch) -> Tap:
+        return Tap(
+            id=new_tap_id(touch.at),
+            spool=self.id,
+            seq=seq,
+            gateway=self.gateway,
+            reader=touch.reader,
+            direction=touch.direction,
+            card=touch.card,
+            at=touch.at,
+            clock=touch.clock,
+            boot=self.clock.boot,
+            ticks=touch.ticks,
+        )
+
+    def _insert(self, rows: Iterable[Row]) -> None:
+        self._begin()
+        self._db.executemany(
+            "INSERT INTO tap (seq, id, body, stored_at) VALUES (?, ?, ?, ?)",
+            [(r.tap.seq, r.tap.id, salvage.body(r), self.clock.now() if r.stored else None) for r in rows],
+        )
+
+    # taps out
+
+    def unsent(self, *, limit: int, after: int = 0) -> list[Tap]:
+        """The first taps behind seq `after` that the server has not stored. A row that has rotted is put aside."""
+        rows = self._db.execute(
+            "SELECT seq, body FROM tap WHERE stored_at IS NULL AND seq > ? ORDER BY seq LIMIT ?", (after, limit)
+        ).fetchall()
+        good = [row.tap for _, body in rows if (row := salvage.read(body)) is not None]
+        if len(good) < len(rows):
+            self._quarantine(seq for seq, body in rows if salvage.read(body) is None)
+            return self.unsent(limit=limit, after=after)
+        return good
+
+    def done(self, ids: Collection[str]) -> None:
+        """The server has stored these. Written with the next tap or by `settle`; a crash before sends them again."""
+        self._begin()
+        now = self.clock.now()
+        self._db.executemany(
+            "UPDATE tap SET stored_at = ?, body = 'S' || substr(body, 2) WHERE id = ? AND stored_at IS NULL",
+            [(now, id) for id in ids],
+        )
+
+    def resend(self, start: int) -> int:
+        """Take every kept tap from seq `start` on for not stored; gives their number."""
+        self._begin()
+        sql = "UPDATE tap SET stored_at = NULL, body = 'U' || substr(body, 2) WHERE seq >= ? AND stored_at IS NOT NULL"
+        return self._db.execute(sql, (start,)).rowcount
+
+    def depth(self) -> int:
+        """Number of taps that the server has not stored."""
+        return int(self._db.execute("SELECT count(*) FROM tap WHERE stored_at IS NULL").fetchone()[0])
+
+    def oldest(self) -> int | None:
+        """When the first of them was made."""
+        first = self.unsent(limit=1)
+        return first[0].at if first else None
+
+    # keeping the file
+
+    def settle(self, now: float) -> None:
+        """Commit marks after a second, empty the WAL when nothing happens, forget what is old. `now` is monotonic."""
+        try:
+            self._settle(now)
+        except sqlite3.OperationalError as error:
+            self._roll_back()
+            self._moved = self._pruned = now
+            log.error("spool cannot be tidied, marks are lost and their taps sent again: %s", error)
+
+    def _settle(self, now: float) -> None:
+        if self._changed and now - self._changed > SETTLE_S:
+            self._commit()
+        if self._moved and not self._changed and now - self._moved > IDLE_S:
+            # a flipped bit in a long WAL drops all that follows it: keep it short
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._moved = 0.0
+        if now - self._pruned > PRUNE_S:
+            self._pruned = now
+            self._prune()
+
+    def is_full(self) -> bool:
+        """Whether the next tap would find no room, counting the stored ones as room."""
+        stored = "SELECT EXISTS (SELECT 1 FROM tap WHERE stored_at IS NOT NULL)"
+        return self._used() >= FULL_AT and not self._db.execute(stored).fetchone()[0]
+
+    def _used(self) -> float:
+        (pages,), (free,) = (self._db.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "freelist_count"))
+        return float((pages - free) * PAGE / self.limits.size)
+
+    def _make_room(self) -> None:
+        while self._used() >= FULL_AT:
+            self._begin()
+            oldest = "SELECT seq FROM tap WHERE stored_at IS NOT NULL ORDER BY seq LIMIT 200"
+            if not self._db.execute(f"DELETE FROM tap WHERE seq IN ({oldest})").rowcount:
+                raise SpoolFull(f"{self.path} holds {self.depth()} taps that the server has not stored: it is full")
+            self._commit()
+
+    def _prune(self) -> None:
+        before = self.clock.now() - self.limits.keep_days * DAY_MS
+        self._begin()
+        self._db.execute("DELETE FROM tap WHERE stored_at < ?", (before,))
+        self._commit()
+
+    def _quarantine(self, seqs: Iterable[int]) -> None:
+        self._begin()
+        for seq in seqs:
+            log.error("spool row %d is damaged: kept in table bad, the server will see a gap", seq)
+            copy = "INSERT OR REPLACE INTO bad SELECT seq, body, ? FROM tap WHERE seq = ?"
+            self._db.execute(copy, (self.clock.now(), seq))
+            self._db.execute("DELETE FROM tap WHERE seq = ?", (seq,))
+        self._commit()
+
+    # opening
+
+    def _connect(self) -> None:
+        self._db = sqlite3.connect(self.path, isolation_level=None)
+        self._db.text_factory = _text
+        try:
+            self._prepare()
+        except sqlite3.DatabaseError:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
+            self._db.execute(f"PRAGMA {pragma}").fetchall()
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise SpoolUnusable(f"{self.path} was written by a newer gateway (format {version}): update this one")
+        if not version:
+            self._db.executescript(SCHEMA)
+        verdict = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        self._db.execute(f"PRAGMA max_page_count = {max(16, self.limits.size // PAGE)}").fetchall()
+        self.id = self._db.execute("SELECT value FROM meta WHERE key = 'spool'").fetchone()[0]
+        last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'tap'").fetchone()
+        self.next_seq = last[0] + 1 if last else 1
+
+    def _set_aside(self, error: sqlite3.DatabaseError, rescued: list[Row]) -> list[Row]:
+        """Rename a bad file, never delete it; gives the rows that can be read from it."""
+        aside = self.path.with_name(f"{self.path.name}.bad-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+        self.path.rename(aside)
+        for tail in ("-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                self.path.with_name(self.path.name + tail).rename(aside.with_name(aside.name + tail))
+        found = salvage.merge([*salvage.rows(aside.read_bytes()), *salvage.rows(_wal(aside)), *rescued])
+        log.error("spool is damaged (%s): set aside as %s, %d taps can be read", error, aside.name, len(found))
+        return [row for row in found if not row.stored]
+
+    def _restore(self, rescued: Collection[Row]) -> None:
+        """Put back the rows that the file lacks, under their ids; the seq is kept where it is this spool's and free."""
+        known = {id for (id,) in self._db.execute("SELECT id FROM tap")} if rescued else set()
+        missing = [row for row in rescued if row.tap.id not in known and not row.stored]
+        for row in sorted(missing, key=lambda row: (row.tap.spool, row.tap.seq)):
+            own = row.tap.spool == self.id and row.tap.seq >= self.next_seq
+            seq = row.tap.seq if own else self.next_seq
+            self._insert([row.moved(spool=self.id, seq=seq)])
+            self.next_seq = seq + 1
+        self._commit()
+        if missing:
+            log.warning("%d taps brought back into spool %s", len(missing), self.id)
+
+    def _reserve(self) -> None:
+        """Keep disk space from others, to be given up when the disk is full."""
+        try:
+            with self._reserved.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, max(1, self.limits.reserve))
+        except OSError as error:
+            log.warning("cannot reserve %d bytes beside the spool: %s", self.limits.reserve, error.strerror)
+            self._reserved.unlink(missing_ok=True)
+
+    def _give_up_reserve(self) -> bool:
+        if not self._reserved.exists():
+            return False
+        self._reserved.unlink()
+        log.error("the disk is full: the spool's reserve of %d bytes is given up, make room", self.limits.reserve)
+        return True
+
+    @property
+    def _reserved(self) -> Path:
+        return self.path.with_suffix(".reserve")
+
+    # transactions
+
+    def _begin(self) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+        self._changed = time.monotonic()
+
+    def _commit(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("COMMIT")
+            self._moved = time.monotonic()
+        self._changed = 0.0
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._changed = 0.0
+
+
+def _not_stored(error: sqlite3.OperationalError) -> NotStored:
+    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        return SpoolFull(f"no room on the disk: {error}")
+    return NotStored(f"the disk does not take the tap: {error}")
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")  # a rotten row is found by its crc, not by an exception
+
+
+def _wal(path: Path) -> bytes:
+    try:
+        return path.with_name(path.name + "-wal").read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _lock(path: Path) -> IO[str]:
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        file.close()
+        raise SpoolUnusable(f"{path.parent} is in use by another gateway (process {owner}): stop it first") from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file

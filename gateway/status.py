@@ -1,0 +1,79 @@
+"""What the gateway says of itself: the content of the birth, the heartbeat and the last will."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway import __version__
+from gateway.clock import Clock
+from gateway.config import ReaderSection
+from gateway.readers.base import Fault
+from gateway.spool import Spool
+from gateway.wire import ReaderHealth, ReaderState, State
+
+HWMON = Path("/sys/class/hwmon")
+
+
+def undervoltage(hwmon: Path = HWMON) -> bool | None:
+    """Whether the Pi's supply is too weak now; None where the kernel has no sensor for it."""
+    for alarm in sorted(hwmon.glob("hwmon*/in0_lcrit_alarm")):
+        if (alarm.parent / "name").read_text("ascii").strip() == "rpi_volt":
+            return alarm.read_text("ascii").strip() != "0"
+    return None
+
+
+@dataclass
+class Record:
+    """What happened at one reader since the start."""
+
+    section: ReaderSection
+    health: ReaderHealth = ReaderHealth.DOWN
+    cards: int = 0
+    last_card: int | None = None
+    faults: Counter[str] = field(default_factory=Counter)
+
+    def count(self, fault: Fault) -> None:
+        """One more fault of its kind."""
+        self.faults[fault.kind] += 1
+
+    def touched(self, at: int) -> None:
+        """One more tap."""
+        self.cards += 1
+        self.last_card = at
+
+    def state(self) -> ReaderState:
+        """For the wire."""
+        return ReaderState(
+            reader=self.section.id,
+            health=self.health,
+            profile=self.section.profile,
+            cards=self.cards,
+            faults=dict(self.faults),
+            last_card=self.last_card,
+        )
+
+
+def last_will(birth: int) -> State:
+    """What the broker says when the connection with this birth breaks."""
+    return State(online=False, birth=birth, at=birth, version=__version__)
+
+
+def heartbeat(birth: int, *, clock: Clock, spool: Spool, records: Iterable[Record], full: bool) -> State:
+    """Everything the server wants to know every 20 seconds. `full`: the last tap found no room."""
+    return State(
+        online=True,
+        birth=birth,
+        at=clock.now(),
+        spool=spool.id,
+        next_seq=spool.next_seq,
+        depth=spool.depth(),
+        oldest=spool.oldest(),
+        boot=clock.boot,
+        ticks=clock.ticks(),
+        clock=clock.state(),
+        undervoltage=undervoltage(),
+        spool_full=full or spool.is_full(),
+        version=__version__,
+        readers=[record.state() for record in records],
+    )
