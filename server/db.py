@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Dialect, Engine, ForeignKey, MetaData, String, event
+from sqlalchemy import DateTime, Dialect, Engine, ForeignKey, MetaData, String, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
@@ -108,6 +108,11 @@ def transaction() -> Iterator[Session]:
         session.info["writing"] = False
 
 
+def table(model: type[Base]) -> Table:
+    """The table of a model, for statements that make no objects."""
+    return cast(Table, model.__table__)
+
+
 def insert(table: Any) -> Any:
     """INSERT that knows ON CONFLICT, in the dialect of the database in use."""
     return (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert(table)
@@ -123,7 +128,7 @@ def absolute(url: str) -> str:
 
 def engine_options(url: str) -> dict[str, Any]:
     """Pool for a web process of many threads; a connection that a PostgreSQL restart broke is noticed before use."""
-    options: dict[str, Any] = {"pool_size": 10, "max_overflow": 40, "pool_timeout": 10}
+    options: dict[str, Any] = {"pool_size": 10, "max_overflow": 40, "pool_timeout": 10, "hide_parameters": True}
     if make_url(url).get_backend_name() == "postgresql":
         options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
     return options

@@ -36,7 +36,10 @@ class Reader(Base):
 
 
 class Silence(Base):
-    """A time in which a gateway was not heard; while it is open, nobody is called absent because of it."""
+    """A time whose taps may be missing: a gateway was not heard, or holds back what it has. Nobody is absent by it.
+
+    `covered`: the gateway was awake all the while (same boot) and has handed over every tap of it since.
+    """
 
     __tablename__ = "gate_silence"
     __table_args__ = (Index(None, "school_id", "starts"),)
@@ -44,12 +47,17 @@ class Silence(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     school_id: Mapped[str] = school_column()
     gateway_id: Mapped[str] = mapped_column(String(32))
+    boot: Mapped[str] = mapped_column(String(64), default="")
     starts: Mapped[datetime] = mapped_column(UtcDateTime)
     ends: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    covered: Mapped[bool] = mapped_column(Boolean, default=False)
 
 
 class SpoolGap(Base):
-    """Taps whose numbers are missing between stored ones: an incident until they arrive or the gateway says gone."""
+    """Taps whose numbers are missing between stored ones: an incident until they arrive or the gateway says gone.
+
+    A gap that is filled within seconds was only disorder on the way: its row is deleted.
+    """
 
     __tablename__ = "spool_gap"
     __table_args__ = (Index(None, "school_id", "seen_at"),)
@@ -63,4 +71,5 @@ class SpoolGap(Base):
     since: Mapped[datetime] = mapped_column(UtcDateTime)  # time of the last stored tap before the gap
     until: Mapped[datetime] = mapped_column(UtcDateTime)  # time of the first stored tap after it
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    asked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # the gateway was asked to send them again
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -45,7 +45,7 @@ class RefusedPayload(Base):
     __tablename__ = "refused_payload"
 
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)  # sha256 of topic and payload
-    topic: Mapped[str] = mapped_column(String(255))
+    topic: Mapped[str] = mapped_column(String(255), index=True)
     payload: Mapped[bytes] = mapped_column(LargeBinary)  # first 16 kB
     size: Mapped[int] = mapped_column(Integer)
     reason: Mapped[str] = mapped_column(String(400))

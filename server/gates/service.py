@@ -1,0 +1,234 @@
+"""What the gates say of themselves, and from when to when their taps may be missing."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+
+import msgspec
+from sqlalchemy import and_, or_, select, update
+from sqlalchemy.orm import Session
+
+from gateway import wire
+from server import clock
+from server.db import db, insert, new_id, table
+from server.gates import rules
+from server.gates.models import Gateway, Reader, Silence, SpoolGap
+from server.schools.models import School
+
+DAY = 86400
+LOOK_BACK = timedelta(days=8)  # a day longer than gateways keep their taps
+
+_gateway = table(Gateway)
+_reader = table(Reader)
+_gap = table(SpoolGap)
+
+
+@dataclass(frozen=True)
+class Hole:
+    """Numbers of a spool that nobody has stored: first..last, between the times of the stored taps around them."""
+
+    gateway_id: str
+    spool: str
+    first_seq: int
+    last_seq: int
+    since: datetime
+    until: datetime
+
+
+def heard(school_id: str, gateway_id: str, state: wire.State, now: datetime) -> bool:
+    """Note the newest State of a gateway, and its readers; False when it is older news than what is known.
+
+    A last will only says that the connection broke: it is no hearing of the gateway, and an older one says nothing.
+    """
+    session = db.session()
+    at = (_gateway.c.school_id == school_id, _gateway.c.id == gateway_id)
+    row = {"school_id": school_id, "id": gateway_id, "name": gateway_id, "online": False, "birth": 0, "state": {}}
+    session.execute(insert(_gateway).values(row).on_conflict_do_nothing())
+    known = session.execute(select(_gateway.c.birth, _gateway.c.heard_at).where(*at).with_for_update()).one()
+    if state.birth < known.birth:
+        return False
+    if state.online:
+        _note_readers(session, school_id, gateway_id, state.readers)
+        seen = {"state": msgspec.to_builtins(state), "heard_at": max(now, known.heard_at or now)}
+    else:
+        seen = {}
+    session.execute(update(_gateway).where(*at).values(online=state.online, birth=state.birth, **seen))
+    return True
+
+
+def _note_readers(session: Session, school_id: str, gateway_id: str, readers: Iterable[wire.ReaderState]) -> None:
+    rows = [
+        {"school_id": school_id, "gateway_id": gateway_id, "id": each.reader, "name": each.reader} for each in readers
+    ]
+    if rows:
+        session.execute(insert(_reader).on_conflict_do_nothing(), rows)
+
+
+def newest_state(gateway: Gateway) -> wire.State | None:
+    """The State that a gateway sent last; None when it was never heard."""
+    return msgspec.convert(gateway.state, wire.State) if gateway.state else None
+
+
+def has_turned(now: datetime) -> bool:
+    """Whether a gate fell silent or spoke again since the last watch(): a cheap look without a lock."""
+    return any(silent == (silence is None) for _, silent, silence in _gates(db.session(), now))
+
+
+def watch(session: Session, now: datetime) -> None:
+    """Open a Silence for every gate that has fallen silent, and end those of gates that are heard again."""
+    for gateway, silent, silence in _gates(session, now):
+        state = newest_state(gateway)
+        if silent and silence is None:
+            session.add(_new_silence(gateway, state))
+        elif not silent and silence is not None:
+            _end(silence, gateway, state)
+
+
+def _gates(session: Session, now: datetime) -> list[tuple[Gateway, bool, Silence | None]]:
+    """Every gateway in service (one that was ever heard), whether it is silent now, and its open Silence."""
+    open_ = {
+        (each.school_id, each.gateway_id): each
+        for each in session.scalars(select(Silence).where(Silence.ends.is_(None)))
+    }
+    gateways = session.scalars(select(Gateway).where(Gateway.heard_at.is_not(None)))
+    return [(each, _is_silent(each, now), open_.get((each.school_id, each.id))) for each in gateways]
+
+
+def _is_silent(gateway: Gateway, now: datetime) -> bool:
+    state, oldest = newest_state(gateway), _oldest(gateway)
+    seen = gateway.heard_at or now
+    readers = state.readers if state else []
+    return rules.is_silent(
+        rules.Heard(
+            ago=clock.elapsed(seen, now),
+            online=gateway.online,
+            waiting=clock.elapsed(oldest, seen) if oldest else 0.0,
+            readers_up=not readers or any(each.health == wire.ReaderHealth.UP for each in readers),
+        )
+    )
+
+
+def _oldest(gateway: Gateway) -> datetime | None:
+    """Time of the oldest tap that the gateway still holds back, as far as its clock can be trusted."""
+    state = newest_state(gateway)
+    if state is None or state.oldest is None or state.clock == wire.ClockState.UNSYNCED:
+        return None
+    return clock.from_millis(state.oldest)
+
+
+def _new_silence(gateway: Gateway, state: wire.State | None) -> Silence:
+    seen = gateway.heard_at or clock.now()
+    return Silence(
+        school_id=gateway.school_id,
+        gateway_id=gateway.id,
+        boot=state.boot if state else "",
+        starts=min(seen, _oldest(gateway) or seen),
+    )
+
+
+def _end(silence: Silence, gateway: Gateway, state: wire.State | None) -> None:
+    """It ends where nothing is held back any more; the same boot was awake all along and has sent everything."""
+    awake = state is not None and state.boot != "" and state.boot == silence.boot
+    silence.ends = max(silence.starts, (_oldest(gateway) if awake else None) or gateway.heard_at or silence.starts)
+    silence.covered = awake
+
+
+def noticed_gaps(school_id: str, holes: Sequence[Hole], now: datetime) -> None:
+    """Note missing numbers; it counts as a gap only when they have not come after rules.SETTLE seconds."""
+    if not holes:
+        return
+    session = db.session()
+    spools = sorted({hole.spool for hole in holes})
+    open_ = session.scalars(select(SpoolGap).where(SpoolGap.spool.in_(spools), SpoolGap.closed_at.is_(None))).all()
+    new = [hole for hole in holes if not any(_lies_in(hole, gap) for gap in open_)]
+    if new:
+        session.execute(insert(_gap), [_gap_row(school_id, hole, now) for hole in new])
+
+
+def _lies_in(hole: Hole, gap: SpoolGap) -> bool:
+    return gap.spool == hole.spool and gap.first_seq <= hole.last_seq <= gap.last_seq
+
+
+def _gap_row(school_id: str, hole: Hole, seen_at: datetime) -> dict[str, object]:
+    return {"id": new_id(), "school_id": school_id, "seen_at": seen_at, **asdict(hole)}
+
+
+def open_gaps(now: datetime) -> list[SpoolGap]:
+    """Gaps that might still be filled, settled or not."""
+    query = select(SpoolGap).where(SpoolGap.closed_at.is_(None), SpoolGap.seen_at > now - LOOK_BACK)
+    return list(db.session.scalars(query.order_by(SpoolGap.id)))
+
+
+def filled(session: Session, gap: SpoolGap, rest: Sequence[Hole], now: datetime) -> None:
+    """Some numbers of a gap have come: what remains of it is `rest`."""
+    if not rest and clock.elapsed(gap.seen_at, now) < rules.SETTLE:
+        session.delete(gap)
+    elif not rest:
+        gap.closed_at = now
+    else:
+        gap.first_seq, gap.last_seq, gap.since, gap.until = (
+            rest[0].first_seq,
+            rest[0].last_seq,
+            rest[0].since,
+            rest[0].until,
+        )
+        for hole in rest[1:]:
+            session.execute(insert(_gap), [_gap_row(gap.school_id, hole, gap.seen_at)])
+
+
+def is_settled(gap: SpoolGap, now: datetime) -> bool:
+    """Whether the numbers have been missing long enough to be an incident."""
+    return gap.closed_at is None and clock.elapsed(gap.seen_at, now) >= rules.SETTLE
+
+
+def to_ask_for(session: Session, now: datetime) -> list[SpoolGap]:
+    """Settled gaps whose gateway is there and was not asked to send them again within rules.ASK_AGAIN."""
+    there = and_(Gateway.school_id == SpoolGap.school_id, Gateway.id == SpoolGap.gateway_id, Gateway.online.is_(True))
+    query = (
+        select(SpoolGap).join(Gateway, there).where(SpoolGap.closed_at.is_(None), SpoolGap.seen_at > now - LOOK_BACK)
+    )
+    return [gap for gap in session.scalars(query) if is_settled(gap, now) and _may_be_asked(gap, now)]
+
+
+def _may_be_asked(gap: SpoolGap, now: datetime) -> bool:
+    return gap.asked_at is None or clock.elapsed(gap.asked_at, now) >= rules.ASK_AGAIN
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A time in which taps may be missing; `until` is empty while it lasts, `counts` is false once it is mended."""
+
+    cause: uuid.UUID
+    since: datetime
+    until: datetime | None
+    counts: bool
+
+
+def troubles(since: datetime, now: datetime, school_id: str | None = None) -> dict[str, frozenset[Trouble]]:
+    """Per school, what has happened since then; with `school_id`, of that school only."""
+    silences = select(Silence).where(or_(Silence.ends.is_(None), Silence.ends > since))
+    spool_gaps = select(SpoolGap).where(SpoolGap.until > since)
+    if school_id is not None:
+        silences = silences.where(Silence.school_id == school_id)
+        spool_gaps = spool_gaps.where(SpoolGap.school_id == school_id)
+    found: dict[str, set[Trouble]] = {}
+    for silence in db.session.scalars(silences):
+        trouble = Trouble(silence.id, silence.starts, silence.ends, not silence.covered)
+        found.setdefault(silence.school_id, set()).add(trouble)
+    for gap in db.session.scalars(spool_gaps):
+        found.setdefault(gap.school_id, set()).add(Trouble(gap.id, gap.since, gap.until, is_settled(gap, now)))
+    return {school: frozenset(those) for school, those in found.items()}
+
+
+def gaps_on(school_id: str, day: date) -> list[rules.Gap]:
+    """The times of a school's day in which taps may be missing."""
+    zone = db.session.get_one(School, school_id).timezone
+    starts, ends = (clock.at_local(day, seconds, zone) for seconds in (0, DAY))
+    those = troubles(starts, clock.now(), school_id).get(school_id, frozenset())
+    spans = [(each.since, each.until or ends) for each in those if each.counts and each.since < ends]
+    return sorted(rules.Gap(_second(since, day, zone), _second(until, day, zone)) for since, until in spans)
+
+
+def _second(moment: datetime, day: date, timezone: str) -> int:
+    return max(0, min(DAY, clock.local_seconds(moment, day, timezone)))

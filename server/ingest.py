@@ -1,0 +1,201 @@
+"""The MQTT process: taps and States come in, batches go through the pipeline, Stored goes back after the commit.
+
+The network thread only puts what comes into a queue; the main thread decodes, commits, answers and acknowledges.
+The broker is never trusted to keep anything: what is not answered Stored, the gateway sends again.
+"""
+
+import logging
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import paho.mqtt.client as mqtt
+from flask import Flask
+
+from gateway import wire
+from server import clock, pipeline, service_manager
+from server.config import Config
+from server.db import db, transaction
+from server.gates import service as gates
+from server.link import Link, Refused
+from server.outbox import wake
+from server.pipeline import Delivery, Report
+from server.taps import service as taps
+
+PATIENCE = 0.5  # seconds that the consumer waits for a message before it looks after the watchdog
+BACK_OFF = (0.1, 5.0)  # seconds, first and longest, between tries while the database is away
+ASK_EVERY = 5.0  # seconds between looks for gaps that a gateway can fill
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One message as the network thread had it; `link` numbers the connection that it came by."""
+
+    message: mqtt.MQTTMessage
+    link: int
+    at: datetime
+
+
+class Ingest:
+    """One ingest worker. Does nothing before run()."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.settings: Config = app.extensions["gatebell"]
+        self.waiting: queue.SimpleQueue[Incoming | None] = queue.SimpleQueue()
+        self.link = Link(self.settings, self._on_message, self._on_broken)
+        self.stop = threading.Event()
+        self.refusal: str | None = None
+        self.asked_at = 0.0
+
+    def run(self) -> None:
+        """Work until stopped. Raises Refused when the broker will not serve this client."""
+        service_manager.end_process_on_thread_death()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.end())
+        self.link.start()
+        service_manager.tell("READY=1")
+        with self.app.app_context():
+            while not self.stop.is_set():
+                self._turn()
+        service_manager.tell("STOPPING=1")
+        self.link.stop()
+        if self.refusal:
+            raise Refused(self.refusal)
+
+    def end(self) -> None:
+        """Finish the batch in hand and return from run(); safe in a signal handler and in any thread."""
+        self.stop.set()
+        self.waiting.put(None)
+
+    def _on_message(self, message: mqtt.MQTTMessage, link: int) -> None:
+        self.waiting.put(Incoming(message, link, clock.now()))
+
+    def _on_broken(self, reason: str) -> None:
+        self.refusal = reason
+        self.end()
+
+    def _turn(self) -> None:
+        service_manager.tell("WATCHDOG=1")
+        batch = self._collect()
+        if batch:
+            self._until_kept(batch)
+        if time.monotonic() - self.asked_at >= ASK_EVERY:
+            self.asked_at = time.monotonic()
+            self._guarded(self._ask_again)
+        db.session.remove()
+
+    def _collect(self) -> list[Incoming]:
+        """What waits, and what comes within the linger time, up to a full batch."""
+        batch: list[Incoming] = []
+        patience, until = PATIENCE, 0.0
+        while len(batch) < self.settings.ingest.batch and not self.stop.is_set():
+            try:
+                incoming = self.waiting.get(timeout=patience) if patience > 0 else self.waiting.get_nowait()
+            except queue.Empty:
+                break
+            if incoming is not None:
+                batch.append(incoming)
+                until = until or time.monotonic() + self.settings.ingest.linger_ms / 1000
+                patience = until - time.monotonic()
+        return batch
+
+    def _until_kept(self, batch: Sequence[Incoming]) -> None:
+        """Keep the batch, however long the database stays away; leaves it unacknowledged only when stopped."""
+        pause, longest = BACK_OFF
+        while not self._guarded(lambda: self._keep(batch)):
+            service_manager.tell("WATCHDOG=1")
+            if self.stop.wait(pause):
+                return
+            pause = min(2 * pause, longest)
+
+    def _guarded(self, act: Callable[[], None]) -> bool:
+        try:
+            act()
+        except pipeline.DATABASE_AWAY as error:
+            log.error("the database cannot be used, the gates keep their taps meanwhile: %s", _short(error))
+            return False
+        return True
+
+    def _keep(self, batch: Sequence[Incoming]) -> None:
+        """Commit -> Stored -> acknowledge -> wake the senders, in this order."""
+        deliveries, reports = self._understood(batch)
+        if reports:
+            pipeline.heard(reports)
+        for part in _in_batches(deliveries, self.settings.ingest.batch):
+            for (school_id, gateway_id), ids in pipeline.handle(part, clock.now()).items():
+                self._send(school_id, gateway_id, wire.Kind.STORED, wire.Stored(ids=ids))
+        for incoming in batch:
+            self.link.acknowledge(incoming.message, incoming.link)
+        if deliveries:
+            wake.notify(self.settings.run_dir)
+
+    def _understood(self, batch: Sequence[Incoming]) -> tuple[list[Delivery], list[Report]]:
+        """Decode; what is malformed is kept raw and counted, and stops nothing."""
+        deliveries, reports = [], []
+        for incoming in batch:
+            topic, payload = incoming.message.topic, bytes(incoming.message.payload)
+            try:
+                school_id, gateway_id, kind = wire.address(topic)
+                decoded = wire.decode(kind, payload)
+            except wire.Malformed as error:
+                log.warning("refused a message: %s", error)
+                with transaction():
+                    taps.refuse(topic, payload, str(error))
+                continue
+            if isinstance(decoded, wire.Taps):
+                deliveries.append(Delivery(topic, school_id, gateway_id, decoded, incoming.at))
+            elif isinstance(decoded, wire.State):
+                reports.append(Report(topic, school_id, gateway_id, decoded, _heard_at(incoming, decoded)))
+        return deliveries, reports
+
+    def _ask_again(self) -> None:
+        """Ask gateways for numbers that are missing here; they keep their taps for a week."""
+        if not gates.to_ask_for(db.session(), clock.now()):
+            return
+        with transaction() as session:
+            asked = gates.to_ask_for(session, clock.now())
+            for gap in asked:
+                gap.asked_at = clock.now()
+            gaps = sorted((gap.school_id, gap.gateway_id, gap.spool, gap.first_seq) for gap in asked)
+        for school_id, gateway_id, spool, first in gaps:
+            log.warning("gateway %s/%s is asked for its taps from number %d on", school_id, gateway_id, first)
+            self._send(school_id, gateway_id, wire.Kind.COMMAND, wire.Resync(spool=spool, start=first))
+
+    def _send(self, school_id: str, gateway_id: str, kind: wire.Kind, message: wire.Message) -> None:
+        shard = wire.shard(school_id, sharded=self.settings.ingest.sharded)
+        self.link.publish(wire.topic(school_id, gateway_id, kind, shard=shard), wire.encode(message))
+
+
+def run(app: Flask) -> None:
+    """Take in taps until SIGTERM."""
+    Ingest(app).run()
+
+
+def _heard_at(incoming: Incoming, state: wire.State) -> datetime:
+    """A retained State is old news: it was said when it says, if its clock can be believed, and not after now."""
+    if incoming.message.retain and state.clock != wire.ClockState.UNSYNCED:
+        return min(incoming.at, clock.from_millis(state.at))
+    return incoming.at
+
+
+def _in_batches(deliveries: Sequence[Delivery], most: int) -> Iterator[list[Delivery]]:
+    """Whole messages, at most `most` taps together."""
+    part: list[Delivery] = []
+    for delivery in deliveries:
+        if part and sum(len(each.message.taps) for each in part) + len(delivery.message.taps) > most:
+            yield part
+            part = []
+        part.append(delivery)
+    if part:
+        yield part
+
+
+def _short(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]

@@ -1,0 +1,199 @@
+"""Keeping taps, each once, and the payloads that were none."""
+
+import hashlib
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.orm import Session
+
+from gateway import wire
+from server import clock
+from server.db import db, insert, table
+from server.gates import rules as gates
+from server.gates.models import SpoolGap
+from server.gates.service import Hole
+from server.taps import rules
+from server.taps.models import RefusedPayload, Tap
+
+KEEP_BYTES = 16 * 1024
+KEEP_REFUSED = 200  # different refused payloads that are kept for one topic; more are only counted
+UNKNOWN_PAST = timedelta(days=1)  # how far back a gap may reach when no earlier tap of its spool is known
+
+_tap = table(Tap)
+_refused = table(RefusedPayload)
+
+
+@dataclass(frozen=True)
+class NewTap:
+    """A row of the tap table."""
+
+    id: uuid.UUID
+    school_id: str
+    gateway_id: str
+    reader_id: str
+    direction: str
+    card: str
+    pupil_id: uuid.UUID | None
+    at: datetime
+    day: date
+    clock: str
+    spool: str
+    seq: int
+    boot: str
+    ticks: int
+    late: bool
+    sent_at: datetime
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where and when a message of taps came in, with the gateway's clock at the moment of sending."""
+
+    school_id: str
+    timezone: str
+    gateway_id: str
+    boot: str
+    ticks: int
+    received_at: datetime
+
+
+def fact(tap: wire.Tap, origin: Origin, holders: Mapping[str, uuid.UUID]) -> NewTap:
+    """What a tap of the wire is in the tap table: with its holder, and filed under the school's date."""
+    at, trust = _when(tap, origin)
+    return NewTap(
+        id=uuid.UUID(tap.id),
+        school_id=origin.school_id,
+        gateway_id=origin.gateway_id,
+        reader_id=tap.reader,
+        direction=tap.direction.value,
+        card=tap.card,
+        pupil_id=holders.get(tap.card),
+        at=at,
+        day=clock.local_day(at, origin.timezone),
+        clock=trust,
+        spool=tap.spool,
+        seq=tap.seq,
+        boot=tap.boot,
+        ticks=tap.ticks,
+        late=tap.late,
+        sent_at=clock.from_millis(tap.at),
+        received_at=origin.received_at,
+    )
+
+
+def _when(tap: wire.Tap, origin: Origin) -> tuple[datetime, str]:
+    guess = None
+    if tap.boot == origin.boot and tap.ticks <= origin.ticks:
+        guess = clock.to_millis(clock.before(origin.received_at, origin.ticks - tap.ticks))
+    received = clock.to_millis(origin.received_at)
+    at, trust = rules.settled(tap.at, tap.clock.value, received=received, guess=guess)
+    return clock.from_millis(at), trust
+
+
+def store(session: Session, taps: Sequence[NewTap]) -> list[NewTap]:
+    """Insert them in one statement; the answer is those that were not known yet, each once."""
+    each = {tap.id: tap for tap in taps}
+    if not each:
+        return []
+    rows = [asdict(each[tap_id]) for tap_id in sorted(each)]  # sorted: two workers cannot wait for each other
+    new = session.scalars(insert(_tap).on_conflict_do_nothing().returning(_tap.c.id), rows).all()
+    return [each[tap_id] for tap_id in new]
+
+
+def of_days(
+    session: Session, school_id: str, pupils: Collection[uuid.UUID], days: Collection[date]
+) -> dict[tuple[uuid.UUID, date], list[tuple[datetime, str, str]]]:
+    """Moment, direction and clock of every tap of these pupils on these days."""
+    query = select(_tap.c.pupil_id, _tap.c.day, _tap.c.at, _tap.c.direction, _tap.c.clock).where(
+        _tap.c.school_id == school_id, _tap.c.day.in_(sorted(days)), _tap.c.pupil_id.in_(list(pupils))
+    )
+    found: dict[tuple[uuid.UUID, date], list[tuple[datetime, str, str]]] = {}
+    for pupil_id, day, at, direction, trust in session.execute(query):
+        found.setdefault((pupil_id, day), []).append((at, direction, trust))
+    return found
+
+
+def holes(session: Session, new: Collection[NewTap]) -> list[Hole]:
+    """Numbers missing before taps that were just stored; one look-up for the batch while none is missing."""
+    spools: dict[str, dict[int, NewTap]] = {}
+    for tap in new:
+        spools.setdefault(tap.spool, {})[tap.seq] = tap
+    before = {(spool, n) for spool, taps in spools.items() for n in gates.before_runs(taps)}
+    if not before:
+        return []
+    known = session.execute(select(_tap.c.spool, _tap.c.seq).where(tuple_(_tap.c.spool, _tap.c.seq).in_(before)))
+    missing = before - {(spool, seq) for spool, seq in known}
+    return [_hole(session, spools[spool][n + 1], n) for spool, n in sorted(missing)]
+
+
+def _hole(session: Session, after: NewTap, last: int) -> Hole:
+    first, since = _newest(session, after.spool, last) or (0, after.at - UNKNOWN_PAST)
+    return Hole(after.gateway_id, after.spool, first + 1, last, since, after.at)
+
+
+def _newest(session: Session, spool: str, up_to: int) -> tuple[int, datetime] | None:
+    """Number and time of the last stored tap of a spool."""
+    query = select(_tap.c.seq, _tap.c.at).where(_tap.c.spool == spool, _tap.c.seq <= up_to)
+    row = session.execute(query.order_by(_tap.c.seq.desc()).limit(1)).first()
+    return (row.seq, row.at) if row else None
+
+
+def lost_tail(session: Session, gateway_id: str, state: wire.State, now: datetime) -> list[Hole]:
+    """What a gateway that holds nothing back has handed over, and we do not have: this database was set back."""
+    if not state.online or state.spool is None or state.depth or state.next_seq <= 1:
+        return []
+    last, since = _newest(session, state.spool, state.next_seq) or (0, now - UNKNOWN_PAST)
+    return (
+        [Hole(gateway_id, state.spool, last + 1, state.next_seq - 1, since, now)] if last < state.next_seq - 1 else []
+    )
+
+
+def rest_of(session: Session, gap: SpoolGap) -> list[Hole] | None:
+    """What is still missing of a gap; None when nothing of it has come."""
+    query = select(_tap.c.seq, _tap.c.at).where(_tap.c.spool == gap.spool)
+    rows = session.execute(query.where(_tap.c.seq.between(gap.first_seq, gap.last_seq))).all()
+    if not rows:
+        return None
+    times = {row.seq: row.at for row in rows}
+    return [
+        Hole(gap.gateway_id, gap.spool, first, last, times.get(first - 1, gap.since), times.get(last + 1, gap.until))
+        for first, last in gates.missing(gap.first_seq, gap.last_seq, times)
+    ]
+
+
+def refuse(topic: str, payload: bytes, reason: str, *, key: str = "") -> None:
+    """Keep a payload that cannot be taken, raw and once, and count it when it comes again.
+
+    `key` names what is the same thing in different bytes: a gateway sends a tap again with another time of sending.
+    """
+    session = db.session()
+    digest = hashlib.sha256(f"{topic}\n".encode() + (key.encode() or payload)).hexdigest()
+    if _is_flooded(session, topic, digest):
+        digest = hashlib.sha256(f"{topic}\nmore".encode()).hexdigest()
+        payload, reason = b"", f"more than {KEEP_REFUSED} different payloads of this topic were refused; only counted"
+    now = clock.now()
+    row = {"digest": digest, "topic": topic[:255], "payload": payload[:KEEP_BYTES], "size": len(payload)}
+    row |= {"reason": _plain(reason)[:400], "count": 1, "first_at": now, "last_at": now}
+    again = {"count": _refused.c.count + 1, "last_at": now}
+    session.execute(insert(_refused).values(row).on_conflict_do_update(index_elements=["digest"], set_=again))
+
+
+def _is_flooded(session: Session, topic: str, digest: str) -> bool:
+    if session.scalar(select(_refused.c.digest).where(_refused.c.digest == digest)):
+        return False
+    kept = session.scalar(select(func.count()).select_from(_refused).where(_refused.c.topic == topic[:255]))
+    return (kept or 0) >= KEEP_REFUSED
+
+
+def _plain(text: str) -> str:
+    """PostgreSQL takes no NUL in a text."""
+    return text.replace("\0", "\\0")
+
+
+def last_digits(cards: Iterable[str]) -> str:
+    """Cards as a log may show them."""
+    return ", ".join(f"…{card[-4:]}" for card in cards)
