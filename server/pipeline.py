@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 from flask import current_app
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -33,6 +33,7 @@ DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 ODD_FACT = (StatementError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 CHUNK = 100  # pupils that are judged in one transaction when time alone has changed their day
 
+_SCHOOLS = select(School).where(School.id.in_(bindparam("ids", expanding=True)))
 Item = TypeVar("Item")
 Answers = dict[tuple[str, str], list[str]]  # (school, gateway) -> ids of taps that it may forget
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def _by_school(session: Session, deliveries: Sequence[Delivery]) -> Iterable[tup
 
 
 def _schools(session: Session, ids: Iterable[str]) -> dict[str, School]:
-    return {school.id: school for school in session.scalars(select(School).where(School.id.in_(sorted(ids))))}
+    return {school.id: school for school in session.scalars(_SCHOOLS, {"ids": sorted(ids)})}
 
 
 def _facts(school: School, deliveries: Sequence[Delivery]) -> list[taps.NewTap]:

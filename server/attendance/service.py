@@ -14,7 +14,7 @@ from server import clock, settings
 from server.attendance import rules
 from server.attendance.models import PupilDay
 from server.calendar import service as calendar
-from server.db import db, insert, table
+from server.db import db, insert_new, table
 from server.gates import service as gates
 from server.people.models import Pupil, SchoolClass
 from server.schools.models import School
@@ -25,7 +25,19 @@ Key = tuple[uuid.UUID, date]  # one pupil's day
 Sight = tuple[datetime, str, str]  # a tap: moment, direction, clock
 
 _day = table(PupilDay)
-_key = (_day.c.pupil_id == bindparam("of_pupil"), _day.c.date == bindparam("of_date"))
+_LOCK = (
+    select(_day.c.pupil_id, _day.c.date, _day.c.status, _day.c.verdict)
+    .where(_day.c.date.in_(bindparam("days", expanding=True)))
+    .where(_day.c.pupil_id.in_(bindparam("pupils", expanding=True)))
+    .order_by(_day.c.pupil_id, _day.c.date)
+    .with_for_update()
+)
+_KEEP = update(_day).where(_day.c.pupil_id == bindparam("of_pupil"), _day.c.date == bindparam("of_date"))
+_TIMETABLES = (
+    select(Pupil.id, SchoolClass.timetable)
+    .join(SchoolClass, SchoolClass.id == Pupil.class_id)
+    .where(Pupil.id.in_(bindparam("pupils", expanding=True)))
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,7 @@ def apply(school: School, pupil_days: Collection[Key], now: datetime) -> list[Da
         if day != old[key] or rules.status(day) != rows[key].status
     ]
     if verdicts:
-        session.execute(update(_day).where(*_key), verdicts)
+        session.execute(_KEEP, verdicts)
     changes = ((key, rules.change(old[key], day)) for key, day in new.items())
     return [DayChange(school.id, *key, change, new[key]) for key, change in changes if change]
 
@@ -88,18 +100,15 @@ def pupils_of(school_id: str) -> list[uuid.UUID]:
 def _locked(session: Session, school_id: str, keys: Sequence[Key], now: datetime) -> dict[Key, Any]:
     empty = {"school_id": school_id, "status": rules.Status.NOT_YET.value, "verdict": {}, "judged_at": now}
     rows = [empty | {"pupil_id": pupil_id, "date": day, "late_minutes": 0, "inside": False} for pupil_id, day in keys]
-    session.execute(insert(_day).on_conflict_do_nothing(), rows)
-    query = select(_day).where(
-        _day.c.date.in_(sorted({day for _, day in keys})), _day.c.pupil_id.in_(sorted({pupil for pupil, _ in keys}))
-    )
-    found = session.execute(query.order_by(_day.c.pupil_id, _day.c.date).with_for_update())
+    session.execute(insert_new(_day), rows)
+    days, pupils = sorted({day for _, day in keys}), sorted({pupil_id for pupil_id, _ in keys})
+    found = session.execute(_LOCK, {"days": days, "pupils": pupils})
     by_key = {(row.pupil_id, row.date): row for row in found}
     return {key: by_key[key] for key in keys}
 
 
 def _timetables(session: Session, pupils: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
-    query = select(Pupil.id, SchoolClass.timetable).join(SchoolClass, SchoolClass.id == Pupil.class_id)
-    return dict(session.execute(query.where(Pupil.id.in_(sorted(pupils)))).tuples().all())
+    return dict(session.execute(_TIMETABLES, {"pupils": sorted(pupils)}).tuples().all())
 
 
 def _frame(school: School, day: date, now: datetime, timetables: Iterable[str]) -> _Frame:

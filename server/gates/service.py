@@ -2,11 +2,11 @@
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import msgspec
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import String, and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from gateway import wire
@@ -22,6 +22,19 @@ LOOK_BACK = timedelta(days=8)  # a day longer than gateways keep their taps
 _gateway = table(Gateway)
 _reader = table(Reader)
 _gap = table(SpoolGap)
+
+_silence = table(Silence)
+_of_school = bindparam("school", type_=String)
+_SILENCES = (
+    select(_silence.c.id, _silence.c.school_id, _silence.c.starts, _silence.c.ends, _silence.c.covered)
+    .where(or_(_silence.c.ends.is_(None), _silence.c.ends > bindparam("since")))
+    .where(or_(_of_school.is_(None), _silence.c.school_id == _of_school))
+)
+_SPOOL_GAPS = (
+    select(_gap.c.id, _gap.c.school_id, _gap.c.since, _gap.c.until, _gap.c.seen_at, _gap.c.closed_at)
+    .where(_gap.c.until > bindparam("since"))
+    .where(or_(_of_school.is_(None), _gap.c.school_id == _of_school))
+)
 
 
 @dataclass(frozen=True)
@@ -151,7 +164,7 @@ def _lies_in(hole: Hole, gap: SpoolGap) -> bool:
 
 
 def _gap_row(school_id: str, hole: Hole, seen_at: datetime) -> dict[str, object]:
-    return {"id": new_id(), "school_id": school_id, "seen_at": seen_at, **asdict(hole)}
+    return {"id": new_id(), "school_id": school_id, "seen_at": seen_at, **vars(hole)}
 
 
 def open_gaps(now: datetime) -> list[SpoolGap]:
@@ -207,17 +220,13 @@ class Trouble:
 
 def troubles(since: datetime, now: datetime, school_id: str | None = None) -> dict[str, frozenset[Trouble]]:
     """Per school, what has happened since then; with `school_id`, of that school only."""
-    silences = select(Silence).where(or_(Silence.ends.is_(None), Silence.ends > since))
-    spool_gaps = select(SpoolGap).where(SpoolGap.until > since)
-    if school_id is not None:
-        silences = silences.where(Silence.school_id == school_id)
-        spool_gaps = spool_gaps.where(SpoolGap.school_id == school_id)
+    given = {"since": since, "school": school_id}
     found: dict[str, set[Trouble]] = {}
-    for silence in db.session.scalars(silences):
-        trouble = Trouble(silence.id, silence.starts, silence.ends, not silence.covered)
-        found.setdefault(silence.school_id, set()).add(trouble)
-    for gap in db.session.scalars(spool_gaps):
-        found.setdefault(gap.school_id, set()).add(Trouble(gap.id, gap.since, gap.until, is_settled(gap, now)))
+    for row in db.session.execute(_SILENCES, given):
+        found.setdefault(row.school_id, set()).add(Trouble(row.id, row.starts, row.ends, not row.covered))
+    for row in db.session.execute(_SPOOL_GAPS, given):
+        counts = row.closed_at is None and clock.elapsed(row.seen_at, now) >= rules.SETTLE
+        found.setdefault(row.school_id, set()).add(Trouble(row.id, row.since, row.until, counts))
     return {school: frozenset(those) for school, those in found.items()}
 
 

@@ -3,15 +3,15 @@
 import hashlib
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import bindparam, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from gateway import wire
 from server import clock
-from server.db import db, insert, table
+from server.db import db, insert, insert_new, table
 from server.gates import rules as gates
 from server.gates.models import SpoolGap
 from server.gates.service import Hole
@@ -24,6 +24,15 @@ UNKNOWN_PAST = timedelta(days=1)  # how far back a gap may reach when no earlier
 
 _tap = table(Tap)
 _refused = table(RefusedPayload)
+
+_OF_DAYS = select(_tap.c.pupil_id, _tap.c.day, _tap.c.at, _tap.c.direction, _tap.c.clock).where(
+    _tap.c.school_id == bindparam("school"),
+    _tap.c.day.in_(bindparam("days", expanding=True)),
+    _tap.c.pupil_id.in_(bindparam("pupils", expanding=True)),
+)
+_NUMBERS = select(_tap.c.spool, _tap.c.seq).where(
+    tuple_(_tap.c.spool, _tap.c.seq).in_(bindparam("numbers", expanding=True))
+)
 
 
 @dataclass(frozen=True)
@@ -99,8 +108,8 @@ def store(session: Session, taps: Sequence[NewTap]) -> list[NewTap]:
     each = {tap.id: tap for tap in taps}
     if not each:
         return []
-    rows = [asdict(each[tap_id]) for tap_id in sorted(each)]  # sorted: two workers cannot wait for each other
-    new = session.scalars(insert(_tap).on_conflict_do_nothing().returning(_tap.c.id), rows).all()
+    rows = [vars(each[tap_id]) for tap_id in sorted(each)]  # sorted: two workers cannot wait for each other
+    new = session.scalars(insert_new(_tap, _tap.c.id), rows).all()
     return [each[tap_id] for tap_id in new]
 
 
@@ -108,11 +117,9 @@ def of_days(
     session: Session, school_id: str, pupils: Collection[uuid.UUID], days: Collection[date]
 ) -> dict[tuple[uuid.UUID, date], list[tuple[datetime, str, str]]]:
     """Moment, direction and clock of every tap of these pupils on these days."""
-    query = select(_tap.c.pupil_id, _tap.c.day, _tap.c.at, _tap.c.direction, _tap.c.clock).where(
-        _tap.c.school_id == school_id, _tap.c.day.in_(sorted(days)), _tap.c.pupil_id.in_(list(pupils))
-    )
+    given = {"school": school_id, "days": sorted(days), "pupils": sorted(pupils)}
     found: dict[tuple[uuid.UUID, date], list[tuple[datetime, str, str]]] = {}
-    for pupil_id, day, at, direction, trust in session.execute(query):
+    for pupil_id, day, at, direction, trust in session.execute(_OF_DAYS, given):
         found.setdefault((pupil_id, day), []).append((at, direction, trust))
     return found
 
@@ -125,7 +132,7 @@ def holes(session: Session, new: Collection[NewTap]) -> list[Hole]:
     before = {(spool, n) for spool, taps in spools.items() for n in gates.before_runs(taps)}
     if not before:
         return []
-    known = session.execute(select(_tap.c.spool, _tap.c.seq).where(tuple_(_tap.c.spool, _tap.c.seq).in_(before)))
+    known = session.execute(_NUMBERS, {"numbers": sorted(before)})
     missing = before - {(spool, seq) for spool, seq in known}
     return [_hole(session, spools[spool][n + 1], n) for spool, n in sorted(missing)]
 
