@@ -7,6 +7,7 @@ Every body carries a crc32, so that rows of a broken file can be told good from 
 import fcntl
 import logging
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Sequence
@@ -17,6 +18,7 @@ from typing import IO
 
 from gateway import salvage
 from gateway.clock import Clock
+from gateway.reserve import Reserve
 from gateway.salvage import Row
 from gateway.wire import ClockState, Direction, Tap, new_tap_id
 
@@ -43,6 +45,7 @@ NOT_THE_FILE = {  # errors that say nothing against the file: it is not set asid
     sqlite3.SQLITE_CANTOPEN,
 }
 PAGE = 4096
+MOST_TAPS = 1 << 53
 FULL_AT = 0.95
 SETTLE_S = 1.0
 IDLE_S = 5.0
@@ -93,6 +96,7 @@ class Spool:
         self.limits = limits
         self.id = ""
         self.next_seq = 1
+        self._reserve = Reserve(path.with_suffix(".reserve"), limits.reserve)
         self._lock: IO[str] | None = None
         self._changed = 0.0  # monotonic time of the last change not yet committed, or 0
         self._moved = 0.0  # monotonic time of the last change not yet moved from the WAL into the file, or 0
@@ -112,7 +116,7 @@ class Spool:
             raise
 
     def _open(self) -> None:
-        self._reserved.unlink(missing_ok=True)  # a full disk must not keep us from starting
+        self._reserve.drop()  # a full disk must not keep us from starting
         rescued = salvage.rows(_wal(self.path))
         try:
             self._connect()
@@ -122,7 +126,7 @@ class Spool:
             rescued = self._set_aside(error, rescued)
             self._connect()
         self._restore(rescued)
-        self._reserve()
+        self._reserve.take()
 
     def close(self) -> None:
         """Commit what is open and let go of the file; may be called twice."""
@@ -145,7 +149,7 @@ class Spool:
             return self._write(touches)
         except sqlite3.OperationalError as error:
             self._roll_back()
-            if not self._give_up_reserve():
+            if not self._reserve.give_up():
                 raise _not_stored(error) from None
         try:
             return self._write(touches)
@@ -283,6 +287,9 @@ class Spool:
         except sqlite3.DatabaseError:
             self._db.close()
             raise
+        except (UnicodeDecodeError, TypeError) as error:  # bytes or NULL where sqlite3 or we expect words
+            self._db.close()
+            raise sqlite3.DatabaseError(f"unreadable: {error}") from None
 
     def _prepare(self) -> None:
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
@@ -292,13 +299,21 @@ class Spool:
             raise SpoolUnusable(f"{self.path} was written by a newer gateway (format {version}): update this one")
         if not version:
             self._db.executescript(SCHEMA)
-        verdict = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
+        # a quick_check would pass over the indexes
+        if self._db.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError("the integrity check fails")
         self._db.execute(f"PRAGMA max_page_count = {max(16, self.limits.size // PAGE)}").fetchall()
+        self._number()
+
+    def _number(self) -> None:
+        # only `done` marks both; a flipped bit marks one and would swallow the tap
+        self._db.execute("UPDATE tap SET stored_at = NULL WHERE stored_at IS NOT NULL AND body LIKE 'U%'")
         self.id = self._db.execute("SELECT value FROM meta WHERE key = 'spool'").fetchone()[0]
-        last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'tap'").fetchone()
-        self.next_seq = last[0] + 1 if last else 1
+        numbers = "SELECT seq FROM sqlite_sequence WHERE name = 'tap' UNION ALL SELECT seq FROM tap"
+        last = self._db.execute(f"SELECT coalesce(max(seq), 0) FROM ({numbers})").fetchone()[0]
+        if not re.fullmatch("[0-9a-f]{16}", self.id) or not 0 <= last < MOST_TAPS:
+            raise sqlite3.DatabaseError("spool id or numbers are no such")
+        self.next_seq = last + 1
 
     def _set_aside(self, error: sqlite3.DatabaseError, rescued: list[Row]) -> list[Row]:
         """Rename a bad file, never delete it; gives the rows that can be read from it."""
@@ -323,26 +338,6 @@ class Spool:
         self._commit()
         if missing:
             log.warning("%d taps brought back into spool %s", len(missing), self.id)
-
-    def _reserve(self) -> None:
-        """Keep disk space from others, to be given up when the disk is full."""
-        try:
-            with self._reserved.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, max(1, self.limits.reserve))
-        except OSError as error:
-            log.warning("cannot reserve %d bytes beside the spool: %s", self.limits.reserve, error.strerror)
-            self._reserved.unlink(missing_ok=True)
-
-    def _give_up_reserve(self) -> bool:
-        if not self._reserved.exists():
-            return False
-        self._reserved.unlink()
-        log.error("the disk is full: the spool's reserve of %d bytes is given up, make room", self.limits.reserve)
-        return True
-
-    @property
-    def _reserved(self) -> Path:
-        return self.path.with_suffix(".reserve")
 
     # transactions
 
