@@ -3,6 +3,7 @@
 Cheap 125 kHz modules report ids with a valid check while no card is near (esprfid/esp-rfid#411, arendst/Tasmota#9522).
 """
 
+from gateway.readers import _checks
 from gateway.readers.base import Card, Fault, Value
 
 PHANTOMS = frozenset(
@@ -38,9 +39,39 @@ def card(technology: str, raw: bytes) -> Value:
     return Card(f"{technology}:{raw.hex().upper()}")
 
 
+def contactless(raw: bytes) -> Value:
+    """A UID of ISO 14443A, or the five bytes of an EM4100 from a reader of both."""
+    return em4100(raw) if len(raw) == 5 else card("iso14443a", raw)
+
+
 def epc(raw: bytes) -> Value:
-    """An EPC; all zeros is a real, unprogrammed tag."""
+    """An EPC of 2 to 32 bytes; all zeros is a real, unprogrammed tag."""
+    if not 2 <= len(raw) <= 32:
+        return Fault("length", f"an EPC of {len(raw)} bytes")
     return Card(f"epc:{raw.hex().upper()}")
+
+
+def gen2(memory: bytes) -> Value:
+    """PC, EPC and the tag's own CRC, which also finds what a frame's weak sum lets pass."""
+    if len(memory) < 4 or (memory[0] >> 3) * 2 != len(memory) - 4:
+        return Fault("length", "the tag names another length than the frame")
+    if int.from_bytes(memory[-2:]) != _checks.genibus(memory[:-2]):
+        return Fault("checksum", "the tag's own CRC")
+    return epc(memory[2:-2])
+
+
+def counted(pc: bytes, number: bytes) -> Value:
+    """An EPC without the tag's CRC: its PC must agree on the length."""
+    if (pc[0] >> 3) * 2 != len(number):
+        return Fault("length", "the tag names another length than the frame")
+    return epc(number)
+
+
+def memory_of(text: str) -> bytes:
+    """PC, EPC and CRC as a tag keeps them, for a canonical epc card."""
+    raw = raw_of(text)
+    memory = bytes([len(raw) // 2 << 3, 0]) + raw
+    return memory + _checks.genibus(memory).to_bytes(2)
 
 
 def raw_of(text: str) -> bytes:

@@ -127,6 +127,11 @@ class Reader:
         self._answered, self._waited = False, 0
         return question
 
+    def nudge(self, command: bytes) -> bytes:
+        """`command` if no whole frame has come since the last poll: a reader that speaks by itself has stopped."""
+        heard, self._answered = self._answered, False
+        return b"" if heard else command
+
     @classmethod
     def frame(cls, card: str) -> bytes:
         """The bytes that this reader sends for a canonical card: for the simulator and tests."""

@@ -1,0 +1,83 @@
+"""Frames of 2.4 GHz active tags as a description: header, length, check, and where the tag's number stands."""
+
+import re
+from dataclasses import dataclass
+
+from gateway.readers import _checks, _identity
+from gateway.readers._layout import Layout
+from gateway.readers.base import Fault, Frame, Step
+
+CHECKS = {"xor": _checks.xor, "sum": _checks.total}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """All positions count from the frame's first byte.
+
+    `size` is the whole length, or what is added to the byte at `length_at`. `check` is `xor` or `sum` and the first
+    byte under it (`xor:1`); the check byte stands right before `tail`. `id` is the number's slice (`7:9`).
+    `order` is `msb`, `lsb`, or `bcd` for decimal digits.
+    """
+
+    header: bytes
+    size: int
+    check: tuple[str, int]
+    id: slice
+    length_at: int | None = None
+    tail: bytes = b""
+    order: str = "msb"
+
+    def layout(self) -> Layout:
+        """The frame without its meaning."""
+        head = max(len(self.header), 1) if self.length_at is None else self.length_at + 1
+        return Layout(self.header, head, self._size, self._sound, self.tail)
+
+    def meaning(self, frame: bytes) -> Step:
+        """The step of a sound frame."""
+        raw = frame[self.id]
+        if self.order == "bcd" and not raw.hex().isdecimal():
+            return Frame(len(frame), (Fault("range", "the tag's number has a digit above 9"),))
+        return Frame(len(frame), (_identity.card("active", raw[::-1] if self.order == "lsb" else raw),))
+
+    def framed(self, card: str) -> bytes:
+        """A frame with this tag's number and zeros for all else."""
+        raw = _identity.raw_of(card)
+        size = self.size if self.length_at is None else self.id.stop + 1 + len(self.tail)
+        frame = bytearray(size - len(self.tail))
+        frame[: len(self.header)] = self.header
+        if self.length_at is not None:
+            frame[self.length_at] = size - self.size
+        frame[self.id] = raw[::-1] if self.order == "lsb" else raw
+        frame[-1] = CHECKS[self.check[0]](bytes(frame[self.check[1] : -1]))
+        return bytes(frame) + self.tail
+
+    def _size(self, window: bytes) -> int:
+        size = self.size if self.length_at is None else self.size + window[self.length_at]
+        return size if size >= self.id.stop + 1 + len(self.tail) else 0
+
+    def _sound(self, frame: bytes) -> bool:
+        return CHECKS[self.check[0]](frame[self.check[1] : -1]) == frame[-1]
+
+
+def shape(
+    header: str, *, size: int, check: str, id: str, order: str = "msb", tail: str = "", length_at: int = -1
+) -> Shape:
+    """A Shape from an operator's words. Raises ValueError with a sentence."""
+    checked, numbered = re.fullmatch(r"(xor|sum):(\d+)", check), re.fullmatch(r"(\d+):(\d+)", id)
+    if checked is None:
+        raise ValueError(f"check is `xor:<first byte>` or `sum:<first byte>`, not {check!r}")
+    if numbered is None or not 0 < int(numbered[2]) - int(numbered[1]) <= 16:
+        raise ValueError(f"id is `<first byte>:<byte after the last>`, not {id!r}")
+    if order not in ("msb", "lsb", "bcd"):
+        raise ValueError(f"order is msb, lsb or bcd, not {order!r}")
+    if not bytes.fromhex(header):
+        raise ValueError("header is at least one byte in hex, such as 40 or 7E")
+    return Shape(
+        bytes.fromhex(header),
+        size,
+        (checked[1], int(checked[2])),
+        slice(int(numbered[1]), int(numbered[2])),
+        None if length_at < 0 else length_at,
+        bytes.fromhex(tail),
+        order,
+    )

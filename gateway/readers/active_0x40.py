@@ -1,0 +1,34 @@
+"""RS-232 reader of 2.4 GHz active tags, vendor unknown: the tag's label as eight decimal digits.
+
+Source: a Stack Overflow question (copy at example-a.com/answer/43001797); its author read one byte too many.
+"""
+
+from typing import ClassVar
+
+from gateway.readers import _active
+from gateway.readers.base import Card, Fault, Reader, Step
+
+SHAPE = _active.shape("40", size=7, check="xor:0", id="2:6", order="bcd")
+LAYOUT = SHAPE.layout()
+
+
+class Active0x40(Reader):
+    baud = 115200
+    technology = "active"
+    longest: ClassVar[int] = 7
+
+    def take(self, window: bytes) -> Step:
+        # 40  00  label x4  xor
+        frame = LAYOUT.take(window)
+        return SHAPE.meaning(frame) if isinstance(frame, bytes) else frame
+
+    @classmethod
+    def frame(cls, card: str) -> bytes:
+        return SHAPE.framed(card)
+
+
+PROTOCOL = Active0x40
+EXAMPLES = [
+    ("40000216032374", [Card("active:02160323")]),
+    ("40000216032375", [Fault("checksum")]),
+]

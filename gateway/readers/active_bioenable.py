@@ -1,0 +1,35 @@
+"""Bioenable reader of 2.4 GHz active tags: the tag's number, its battery and the reader's clock.
+
+Source: info.bioenabletech.com Support/products/Wireless/Active-RFID/battery_status; its "CRC" is an XOR.
+The baud is not stated there.
+"""
+
+from typing import ClassVar
+
+from gateway.readers import _active
+from gateway.readers.base import Card, Fault, Reader, Step
+
+SHAPE = _active.shape("2F50", size=2, length_at=2, check="xor:1", id="7:9", tail="2E")
+LAYOUT = SHAPE.layout()
+
+
+class ActiveBioenable(Reader):
+    baud = 9600
+    technology = "active"
+    longest: ClassVar[int] = 2 + 255
+
+    def take(self, window: bytes) -> Step:
+        # 2F 50  place of check  server  reader  00 00  tag x2  battery  time x6  xor  2E
+        frame = LAYOUT.take(window)
+        return SHAPE.meaning(frame) if isinstance(frame, bytes) else frame
+
+    @classmethod
+    def frame(cls, card: str) -> bytes:
+        return SHAPE.framed(card)
+
+
+PROTOCOL = ActiveBioenable
+EXAMPLES = [
+    ("2f5010000200000ba838171410180707d22e", [Card("active:0BA8")]),
+    ("2f5010000200000ba938171410180707d22e", [Fault("checksum")]),
+]

@@ -1,0 +1,59 @@
+"""Fonkan FI-50x UHF readers: asked with a line `Q`, they answer with a line of the tag's memory in hex.
+
+Sources: PyPI banana-fonkan 1.0.0 reader.py; PyPI python-fi50x 0.2.0 protocol.py. The frame has no check of its own, the
+tag's CRC is in it.
+"""
+
+import re
+from typing import ClassVar
+
+from gateway.readers import _identity
+from gateway.readers.base import Bad, Card, Fault, Frame, More, Noise, Reader, Step
+
+LINE = re.compile(rb"\n[QU]([0-9A-Fa-f]*)\r\n")
+PART = re.compile(rb"\n([QU][0-9A-Fa-f]*\r?)?")
+QUESTION = b"\nQ\r"
+
+
+class Fonkan(Reader):
+    baud = 38400
+    technology = "epc"
+    interval = 0.2
+    longest: ClassVar[int] = 4 + 2 * 66
+
+    def take(self, window: bytes) -> Step:
+        # LF  Q  (PC x2  EPC...  CRC x2) as hex  CR  LF
+        if window[0] != 0x0A:
+            start = window.find(b"\n")
+            return Noise(len(window) if start < 0 else start)
+        line = LINE.match(window)
+        if line is None:
+            part = PART.match(window)
+            if part and part.end() == len(window) < self.longest:
+                return More("framing" if len(window) > 1 else "")
+            return Bad("framing", part.end()) if part and part.end() > 2 else Noise()
+        return _meaning(line[1], size=line.end())
+
+    def poll(self) -> bytes:
+        return self.ask(QUESTION)
+
+    @classmethod
+    def frame(cls, card: str) -> bytes:
+        return b"\nQ" + _identity.memory_of(card).hex().upper().encode() + b"\r\n"
+
+
+def _meaning(digits: bytes, *, size: int) -> Step:
+    if not digits:
+        return Frame(size)
+    if len(digits) % 2:
+        return Bad("length", size, "half a byte is missing")
+    value = _identity.gen2(bytes.fromhex(digits.decode()))
+    return Bad(value.kind, size, value.detail) if isinstance(value, Fault) else Frame(size, (value,))
+
+
+PROTOCOL = Fonkan
+EXAMPLES = [
+    (b"\nQ3400E200471BB0006013044509D09582\r\n".hex(), [Card("epc:E200471BB0006013044509D0")]),
+    (b"\nQ3400E200471BB0006013044509D19582\r\n".hex(), [Fault("checksum")]),
+    (b"\nQ\r\n".hex(), []),
+]
