@@ -1,6 +1,7 @@
 """What every page has: security headers, CSRF, languages, versioned assets, times as the school says them."""
 
 import hashlib
+import re
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
@@ -134,8 +135,15 @@ def asset(filename: str) -> str:
     return url_for("static", filename=filename, v=_digest(path, path.stat().st_mtime))
 
 
+@cache
+def _icons() -> frozenset[str]:
+    return frozenset(re.findall(r'<symbol id="([^"]+)"', (STATIC / ICONS).read_text()))
+
+
 def icon(name: str, extra: str = "") -> Markup:
     """One icon of the sprite; it only repeats what the word beside it says, so readers skip it."""
+    if name not in _icons():
+        raise KeyError(f"no icon {name}: add it to server/static/vendor.toml and run deploy/vendor.py")
     return Markup('<svg class="ico {}" aria-hidden="true"><use href="{}#{}"></use></svg>').format(
         extra, f"{asset(ICONS)}", name
     )

@@ -14,7 +14,7 @@ bp = Blueprint("live", __name__)
 def make_hub(state: BlueprintSetupState) -> None:
     """Every application has one hub."""
     settings: config.Config = state.app.extensions["gatebell"]
-    state.app.extensions["gatebell-live"] = Hub(state.app, settings.web.threads)
+    state.app.extensions["gatebell-live"] = Hub(state.app, settings.web.threads)  # type: ignore[arg-type]
 
 
 @bp.get("/live")

@@ -1,0 +1,84 @@
+"""The demo's phones: whose they are, and what came in."""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from server.accounts.models import User
+from server.db import db
+from server.outbox import service as outbox
+from server.outbox.models import PhoneText
+from server.people import service as people
+from server.people.models import Guardian, Guardianship, Pupil
+
+MOST = 40
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose phone it is: a guardian of these children."""
+
+    name: str
+    relation: str
+    children: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One phone in the list."""
+
+    phone: outbox.Phone
+    owner: Owner | None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One phone in the hand."""
+
+    recipient: str
+    number: str
+    owner: Owner | None
+    texts: Sequence[PhoneText]
+
+
+def phones(user: User, words: str) -> list[Line]:
+    """Phones with the newest text first; `words` is a pupil's name or number, or a part of the phone's number."""
+    found = outbox.phones()
+    if words:
+        wanted = _recipients(user, words)
+        found = [phone for phone in found if phone.recipient in wanted or (words.isdigit() and words in phone.phone)]
+    found = found[:MOST]
+    owners = _owners(user.school_id, [phone.recipient for phone in found])
+    return [Line(phone, owners.get(phone.recipient)) for phone in found]
+
+
+def opened(user: User, recipient: str) -> Opened | None:
+    """One phone with all it received; None for a phone that never got a text."""
+    texts = outbox.phone_texts(recipient)
+    if not texts:
+        return None
+    return Opened(recipient, texts[0].phone, _owners(user.school_id, [recipient]).get(recipient), texts)
+
+
+def _recipients(user: User, words: str) -> set[str]:
+    pupils = people.matching(user, words).with_only_columns(Pupil.id)
+    query = select(Guardian.phone_hash).join(Guardianship, Guardianship.guardian_id == Guardian.id)
+    return {found for found in db.session.scalars(query.where(Guardianship.pupil_id.in_(pupils))) if found}
+
+
+def _owners(school_id: str, recipients: Collection[str]) -> dict[str, Owner]:
+    query = (
+        select(Guardian.phone_hash, Guardian.name, Guardianship.relation, Pupil.name)
+        .join(Guardianship, Guardianship.guardian_id == Guardian.id)
+        .join(Pupil, Pupil.id == Guardianship.pupil_id)
+        .where(Guardian.school_id == school_id, Guardian.phone_hash.in_(recipients))
+        .order_by(Pupil.name)
+    )
+    children: dict[str, list[str]] = defaultdict(list)
+    who: dict[str, tuple[str, str]] = {}
+    for recipient, name, relation, child in db.session.execute(query):
+        children[recipient or ""].append(child)
+        who[recipient or ""] = name, str(relation)
+    return {found: Owner(*who[found], tuple(children[found])) for found in who}

@@ -1,0 +1,334 @@
+"""A school in the middle of its morning, written straight into the tables: what the pages are looked at with."""
+
+import datetime as dt
+import random
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from server import clock, crypt
+from server.accounts.models import User
+from server.accounts.rules import Grant
+from server.accounts.service import create_user
+from server.attendance.models import PupilDay
+from server.attendance.rules import Status
+from server.calendar.models import BellTime
+from server.cards.models import Card, CardState
+from server.db import new_id, transaction
+from server.gates.models import Gateway, Silence
+from server.outbox.models import Attempt, Lane, OutboxText, PhoneText, Receipt, TextState
+from server.people.models import Guardian, Guardianship, Pupil, Relation, SchoolClass
+from server.schools.models import School
+from server.taps.models import Tap
+
+DAY = dt.date(2026, 11, 25)
+ZONE = "Asia/Shanghai"
+PASSWORD = "a gate and a bell"
+GRADES = {7: "七", 8: "八", 9: "九", 10: "十", 11: "十一", 12: "十二"}
+SURNAMES = "林张许陈刘杨王何李赵黄周吴徐孙朱马胡郭罗"
+GIVEN = "语晨 浩宇 诗涵 嘉怡 俊熙 子墨 思涵 一凡 梓豪 欣然 若曦 启明 雨晴 景行 博文 锦程 柏宇 可馨"
+
+
+@dataclass
+class Sample:
+    """What tests need to know of the school that was written."""
+
+    school: School
+    classes: list[SchoolClass]
+    pupils: list[Pupil]
+    users: dict[str, User]
+
+
+def moment(hour: int, minute: int, second: float = 0, day: dt.date = DAY) -> dt.datetime:
+    """A time of the day at the school, as UTC."""
+    return clock.at_local(day, hour * 3600 + minute * 60, ZONE) + dt.timedelta(seconds=second)
+
+
+def write(*, grades: tuple[int, ...] = (8, 10), of_grade: int = 2, pupils: int = 48) -> Sample:
+    """A school with this many pupils spread over the classes, at 07:52 of a Wednesday."""
+    chance = random.Random(7)
+    with transaction() as session:
+        school = School(id="mingde", name="明德实验学校", sign="明德学校", created_at=moment(6, 0))
+        session.add(school)
+        session.flush()
+        classes = _classes(session, grades, of_grade)
+        _gates(session)
+        session.flush()
+        everybody = [_pupil(classes[n % len(classes)], n // len(classes) + 1, chance) for n in range(pupils)]
+        session.add_all(everybody)
+        session.flush()
+        for n, pupil in enumerate(everybody):
+            family = _family(session, pupil, n)
+            _history(session, pupil, chance)
+            _morning(session, pupil, n, classes[n % len(classes)], family, chance)
+        _strange_cards(session, everybody[-1])
+        users = _users(classes)
+    return Sample(school, classes, everybody, users)
+
+
+def _classes(session: Session, grades: tuple[int, ...], of_grade: int) -> list[SchoolClass]:
+    classes = []
+    for grade in grades:
+        timetable = "senior" if grade >= 10 else "junior"
+        for n in range(1, of_grade + 1):
+            name = f"{GRADES[grade]}（{n}）班"
+            classes.append(SchoolClass(id=new_id(), school_id="mingde", name=name, grade=grade, timetable=timetable))
+    session.add_all(classes)
+    for name, starts, ends in (("senior", 7 * 60 + 20, 11 * 60 + 50), ("junior", 7 * 60 + 45, 11 * 60 + 50)):
+        for part, begins, until in (("am", starts, ends), ("pm", 13 * 60 + 30, 17 * 60)):
+            session.add(
+                BellTime(
+                    school_id="mingde",
+                    timetable=name,
+                    session=part,
+                    starts=begins * 60,
+                    ends=until * 60,
+                    since=dt.date(2026, 9, 1),
+                )
+            )
+    return classes
+
+
+def _gates(session: Session) -> None:
+    for gate, name in (("gate-1", "1号门 东门"), ("gate-2", "2号门 南门"), ("gate-3", "3号门 西门")):
+        heard = moment(7, 51, 56)
+        session.add(Gateway(school_id="mingde", id=gate, name=name, online=True, birth=1, heard_at=heard, state={}))
+    session.add(Silence(school_id="mingde", gateway_id="gate-2", starts=moment(7, 20), ends=moment(7, 40)))
+
+
+def _pupil(school_class: SchoolClass, seat: int, chance: random.Random) -> Pupil:
+    name = chance.choice(SURNAMES) + chance.choice(GIVEN.split())
+    number = f"2026{school_class.grade:02d}{school_class.name[-3]}{seat:02d}"
+    created = moment(6, 0)
+    return Pupil(
+        id=new_id(),
+        school_id="mingde",
+        class_id=school_class.id,
+        number=number,
+        name=name,
+        seat=seat,
+        created_at=created,
+    )
+
+
+def _family(session: Session, pupil: Pupil, n: int) -> list[tuple[Guardian, Guardianship]]:
+    """Mother, father, grandmother; every eleventh family has no verified number."""
+    family = []
+    for rank, (relation, name) in enumerate(
+        ((Relation.MOTHER, "敏"), (Relation.FATHER, "海峰"), (Relation.GRANDMOTHER, "桂芳")), 1
+    ):
+        phone = f"+8613{rank}{n:04d}{4471 + n:04d}"
+        verified = moment(6, 0) if rank < 3 and n % 11 else None
+        guardian = Guardian(
+            id=new_id(),
+            school_id="mingde",
+            name=pupil.name[0] + name,
+            phone=phone,
+            phone_hash=crypt.look_up(phone),
+            verified_at=verified,
+        )
+        session.add(guardian)
+        family.append((guardian, _ship(pupil, guardian, relation, rank)))
+    session.flush()
+    session.add_all(ship for _, ship in family)
+    return family
+
+
+def _ship(pupil: Pupil, guardian: Guardian, relation: Relation, rank: int) -> Guardianship:
+    return Guardianship(
+        school_id="mingde",
+        pupil_id=pupil.id,
+        guardian_id=guardian.id,
+        relation=relation,
+        rank=rank,
+        gate_texts=rank == 1,
+        barred=False,
+    )
+
+
+def _history(session: Session, pupil: Pupil, chance: random.Random) -> None:
+    for back in range(1, 25):
+        day = DAY - dt.timedelta(days=back)
+        if day.weekday() < 5 and day.month == 11:
+            late = 4 if chance.random() < 0.06 else 0
+            status = Status.EXCUSED if chance.random() < 0.03 else Status.LEFT
+            first = moment(7, 20 + chance.randrange(20), chance.randrange(60), day)
+            _day(session, pupil, status, first=None if status == Status.EXCUSED else first, late=late, day=day)
+
+
+def _day(
+    session: Session,
+    pupil: Pupil,
+    status: str,
+    *,
+    first: dt.datetime | None = None,
+    late: int = 0,
+    last: dt.datetime | None = None,
+    day: dt.date = DAY,
+) -> None:
+    inside = status in {Status.IN_SCHOOL, Status.LATE}
+    session.add(
+        PupilDay(
+            pupil_id=pupil.id,
+            date=day,
+            school_id="mingde",
+            status=status,
+            late_minutes=late,
+            inside=inside,
+            first_in=first,
+            last_out=last,
+            verdict={},
+            judged_at=moment(7, 52),
+        )
+    )
+
+
+def _morning(
+    session: Session,
+    pupil: Pupil,
+    n: int,
+    school_class: SchoolClass,
+    family: list[tuple[Guardian, Guardianship]],
+    chance: random.Random,
+) -> None:
+    """Most come before their bell; some late, some not at all, a few excused, one has left again."""
+    kind = n % 40
+    if kind in {7, 19}:
+        return _day(session, pupil, Status.UNCONFIRMED if kind == 19 else Status.NOT_YET)
+    if kind == 29:
+        return _day(session, pupil, Status.UNEXPLAINED)
+    if kind == 33:
+        return _day(session, pupil, Status.EXCUSED)
+    bell = 7 * 60 + (20 if school_class.timetable == "senior" else 45)
+    late = chance.randrange(1, 8) if kind == 13 else 0
+    minute = bell + late if late else bell - 1 - min(28, int(abs(chance.gauss(9, 7))))
+    at = moment(0, 0, minute * 60 + chance.randrange(60) + 0.25)
+    whole = at.replace(microsecond=0)
+    if kind == 39:
+        _tap(session, pupil, n, at, "in")
+        _tap(session, pupil, n, moment(7, 50, 33.5), "out")
+        _texts(session, pupil, family, whole, "in", n)
+        return _day(session, pupil, Status.LEFT, first=whole, last=moment(7, 50, 33))
+    _tap(session, pupil, n, at, "in")
+    _texts(session, pupil, family, whole, "in", n, late=late)
+    return _day(session, pupil, Status.LATE if late else Status.IN_SCHOOL, first=whole, late=late)
+
+
+def _tap(session: Session, pupil: Pupil, n: int, at: dt.datetime, direction: str) -> None:
+    gate = f"gate-{n % 3 + 1}"
+    session.add(tap(at, pupil_id=pupil.id, gateway_id=gate, direction=direction, card=f"em4100:{n:010X}", seq=n))
+
+
+def tap(at: dt.datetime, **fields: object) -> Tap:
+    """A stored tap; `fields` say what is special about it."""
+    usual: dict[str, object] = {
+        "id": uuid.uuid4(),
+        "school_id": "mingde",
+        "gateway_id": "gate-1",
+        "reader_id": "in",
+        "direction": "in",
+        "card": "em4100:67003B51C6",
+        "at": at,
+        "day": clock.local_day(at, ZONE),
+        "clock": "synced",
+        "spool": "s1",
+        "seq": 1,
+        "boot": "b1",
+        "ticks": 1,
+        "late": False,
+        "sent_at": at,
+        "received_at": at + dt.timedelta(milliseconds=40),
+    }
+    return Tap(**{**usual, **fields})
+
+
+def _texts(
+    session: Session,
+    pupil: Pupil,
+    family: list[tuple[Guardian, Guardianship]],
+    at: dt.datetime,
+    kind: str,
+    n: int,
+    late: int = 0,
+) -> None:
+    guardian = family[0][0]
+    if guardian.verified_at is None:
+        return
+    states = {5: TextState.FAILED, 6: TextState.SENT, 8: TextState.UNKNOWN, 9: TextState.QUEUED}
+    state = states.get(n % 97, TextState.DELIVERED)
+    hour = f"{clock.local(at, ZONE):%H:%M}"
+    body = f"【明德学校】{pupil.name} {hour} 到校{'（迟到）' if late else ''}，{n % 3 + 1}号门。"
+    row = text(pupil, guardian, at=at, kind=kind, state=state, body=body)
+    session.add(row)
+    session.flush()
+    if state == TextState.QUEUED:
+        return
+    took = at + dt.timedelta(seconds=1.2)
+    if n % 17 == 0:
+        first = at + dt.timedelta(seconds=0.8)
+        session.add(_attempt(row, 1, "mobile", first, "retry_other"))
+        row.attempts = 2
+    session.add(_attempt(row, row.attempts, "phone", took, "accepted"))
+    session.add(PhoneText(text_id=row.id, recipient=row.recipient, phone=row.phone, body=body, received_at=took))
+    if state == TextState.DELIVERED:
+        session.add(Receipt(text_id=row.id, provider="phone", state="delivered", raw="{}", received_at=row.settled_at))
+
+
+def _attempt(row: OutboxText, n: int, provider: str, at: dt.datetime, outcome: str) -> Attempt:
+    return Attempt(
+        school_id="mingde", text_id=row.id, n=n, provider=provider, started_at=at, ended_at=at, outcome=outcome
+    )
+
+
+def text(
+    pupil: Pupil, guardian: Guardian, *, at: dt.datetime, kind: str = "in", state: TextState, body: str, n: int = 1
+) -> OutboxText:
+    """A text to a guardian about something at the gate."""
+    sent = None if state == TextState.QUEUED else at + dt.timedelta(seconds=1.2)
+    settled = at + dt.timedelta(seconds=2.1) if state in {TextState.DELIVERED, TextState.FAILED} else None
+    return OutboxText(
+        id=new_id(),
+        school_id="mingde",
+        pupil_id=pupil.id,
+        guardian_id=guardian.id,
+        day=clock.local_day(at, ZONE),
+        kind=kind,
+        n=n,
+        recipient=guardian.phone_hash,
+        phone=guardian.phone,
+        lane=Lane.GATE,
+        lane_rank=0,
+        wording="arrived",
+        body=body,
+        segments=1,
+        event_at=at,
+        created_at=at + dt.timedelta(seconds=0.6),
+        changed_at=at + dt.timedelta(seconds=2),
+        next_attempt_at=at,
+        expires_at=at + dt.timedelta(minutes=30),
+        state=state,
+        attempts=0 if state == TextState.QUEUED else 1,
+        sent_at=sent,
+        settled_at=settled,
+        error="停机" if state == TextState.FAILED else None,
+    )
+
+
+def _strange_cards(session: Session, holder: Pupil) -> None:
+    card = Card(
+        school_id="mingde", text="em4100:00000L0ST1", pupil_id=holder.id, state=CardState.LOST, since=moment(6, 0)
+    )
+    session.add(card)
+    session.add(tap(moment(7, 49, 20.1), seq=9001))
+    session.add(tap(moment(7, 41, 2.4), seq=9002, card="em4100:00000L0ST1", gateway_id="gate-3"))
+
+
+def _users(classes: list[SchoolClass]) -> dict[str, User]:
+    who = (
+        ("wangmin", "王敏", Grant("office")),
+        ("lijing", "李静", Grant("class_teacher", class_id=classes[1].id)),
+        ("zhaoqiang", "赵强", Grant("grade_head", grade=8)),
+        ("menwei", "门卫", Grant("guard")),
+    )
+    return {login: create_user("mingde", login, name, PASSWORD, [grant]) for login, name, grant in who}
