@@ -71,7 +71,7 @@ def texts(happening: Iterable[Moment]) -> list[Text]:
             continue
         inside[pupil.number] = direction == "in"
         n = counted[pupil.number, direction] = counted.get((pupil.number, direction), 0) + 1
-        wording = "left" if direction == "out" else _arrival(pupil, moment.second, n)
+        wording = _wording(pupil, direction, moment.second, n)
         minute = f"{int(moment.second) // 3600:02d}:{int(moment.second) % 3600 // 60:02d}"
         found += [Text(phone, pupil.name, direction, n, wording, minute) for phone in sorted(pupil.numbers)]
     return found
@@ -82,7 +82,9 @@ def bell_of(pupil: Pupil) -> int:
     return SENIOR_BELL if pupil.senior else JUNIOR_BELL
 
 
-def _arrival(pupil: Pupil, second: float, n: int) -> str:
+def _wording(pupil: Pupil, direction: str, second: float, n: int) -> str:
+    if direction == "out":
+        return "left_early" if second > bell_of(pupil) else "left"
     return "late" if n == 1 and second > bell_of(pupil) + GRACE else "arrived"
 
 

@@ -23,6 +23,13 @@ from server.schools.models import School
 
 ID = "mingde"
 PASSWORD = "gate-and-bell"
+LOGINS = (
+    ("wangmin", "王敏", "school office: sees everything"),
+    ("lijing", "李静", "class teacher of 八（2）班"),
+    ("zhaoqiang", "赵强", "head of grade 8"),
+    ("menwei", "孙国强", "gate guard"),
+    ("xiaozhang", "陈志远", "head teacher"),
+)
 TODAY = date(2026, 11, 25)
 TERM = (date(2026, 8, 31), date(2027, 1, 22))
 BELLS = {
@@ -39,18 +46,21 @@ def add(session: Session, people: roster.Roster) -> School:
     classes = _add_classes(session, people)
     _add_pupils(session, people, classes)
     _add_gates(session)
-    for login, name, grant in logins(classes):
-        accounts.create_user(ID, login, name, PASSWORD, [grant])
+    allowed = grants(classes)
+    for login, name, _ in LOGINS:
+        accounts.create_user(ID, login, name, PASSWORD, [allowed[login]])
     return school
 
 
-def logins(classes: dict[str, uuid.UUID]) -> Iterator[tuple[str, str, Grant]]:
-    """One login per role: login, name and what the person is."""
-    yield "wangmin", "王敏", Grant("office")
-    yield "lijing", "李静", Grant("class_teacher", class_id=classes["八（2）班"])
-    yield "zhaoqiang", "赵强", Grant("grade_head", grade=8)
-    yield "menwei", "孙国强", Grant("guard")
-    yield "xiaozhang", "陈志远", Grant("head")
+def grants(classes: dict[str, uuid.UUID]) -> dict[str, Grant]:
+    """What each login may see."""
+    return {
+        "wangmin": Grant("office"),
+        "lijing": Grant("class_teacher", class_id=classes["八（2）班"]),
+        "zhaoqiang": Grant("grade_head", grade=8),
+        "menwei": Grant("guard"),
+        "xiaozhang": Grant("head"),
+    }
 
 
 def _add_calendar(session: Session) -> None:

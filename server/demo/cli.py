@@ -1,0 +1,34 @@
+"""`gatebell demo`: the demo school on one machine, from a card at a simulated gate to a text on a phone page."""
+
+from pathlib import Path
+
+import click
+
+from server.demo import show, stage
+from server.supervisor import stop_on_signals
+
+
+@click.command("demo")
+@click.option("--speed", type=click.FloatRange(1, 240), default=10, show_default=True, help="Times as fast as life.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Of the pages.")
+@click.option("--folder", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
+@click.option("--history/--no-history", default=True, help="Whether the school has lived through a month before.")
+def demo(speed: float, port: int, folder: Path, history: bool) -> None:
+    """Play a Wednesday morning at the demo school; everything is made anew at each start. Ctrl-C ends it."""
+    stop = stop_on_signals()
+    try:
+        with stage.alone_in(folder):
+            stage.claim_port(port)
+            template = stage.template(folder, stop, say, history=history)
+            if not stop.is_set():
+                show.run(stage.lay_out(folder, port, template), speed, stop, say)
+    except stage.CannotStart as error:
+        raise click.ClickException(str(error)) from None
+
+
+def say(text: str) -> None:
+    """One line, at once."""
+    click.echo(text)
+
+
+commands: list[click.Command] = [demo]

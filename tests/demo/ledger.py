@@ -1,0 +1,82 @@
+"""Counts the texts on the demo's phones against those that its script implies: missing, twice, or gone astray."""
+
+from collections import Counter
+from pathlib import Path
+
+from sqlalchemy import select
+
+from server import clock, config, create_app
+from server.db import db
+from server.demo import morning, roster
+from server.demo.morning import Text
+from server.outbox.models import OutboxText, PhoneText
+from server.people.models import Pupil
+from server.taps.models import Tap
+
+TIMEZONE = "Asia/Shanghai"
+
+
+def expected() -> Counter[Text]:
+    """What the script implies."""
+    return Counter(morning.texts(morning.moments(roster.build())))
+
+
+def arrived(config_file: Path) -> Counter[Text]:
+    """What the phones have received: every copy, with the number and words it really came with."""
+    app = create_app(config.load(config_file, {}))
+    with app.app_context():
+        query = (
+            select(PhoneText.phone, PhoneText.body, Pupil.name, OutboxText)
+            .join(OutboxText, OutboxText.id == PhoneText.text_id)
+            .join(Pupil, Pupil.id == OutboxText.pupil_id)
+        )
+        found = Counter(_text(*row) for row in db.session.execute(query).tuples())
+        db.session.remove()
+        db.engine.dispose()
+    return found
+
+
+def _text(phone: str, body: str, name: str, text: OutboxText) -> Text:
+    minute = f"{clock.local(text.event_at, TIMEZONE):%H:%M}"
+    assert name in body, f"{body!r} does not name {name}"
+    assert minute in body, f"{body!r} does not say {minute}"
+    return Text(phone, name, text.kind, text.n, text.wording, minute)
+
+
+def taps(config_file: Path) -> int:
+    """Taps of today that the server has."""
+    app = create_app(config.load(config_file, {}))
+    with app.app_context():
+        found = len(db.session.execute(select(Tap.id).where(Tap.spool != "0" * 15 + "1")).all())
+        db.session.remove()
+        db.engine.dispose()
+    return found
+
+
+def differences(wanted: Counter[Text], got: Counter[Text]) -> list[str]:
+    """One line for each text that is missing, doubled, or that nobody should have got; the minute may lag by one."""
+    wanted_minutes = _minutes(wanted)
+    got_minutes = _minutes(got)
+    lines = []
+    for key in sorted(wanted_minutes.keys() | got_minutes.keys()):
+        want, have = wanted_minutes.get(key, []), got_minutes.get(key, [])
+        if not have:
+            lines.append(f"missing  {key} at {want[0]}")
+        elif not want:
+            lines.append(f"astray   {key} at {have[0]}")
+        elif len(have) > 1:
+            lines.append(f"twice    {key} at {have}")
+        elif not 0 <= _number(have[0]) - _number(want[0]) <= 1:
+            lines.append(f"wrong time {key}: {have[0]}, the script says {want[0]}")
+    return lines
+
+
+def _minutes(texts: Counter[Text]) -> dict[tuple[str, str, str, int, str], list[str]]:
+    found: dict[tuple[str, str, str, int, str], list[str]] = {}
+    for text in texts.elements():
+        found.setdefault((text.phone, text.pupil, text.kind, text.n, text.wording), []).append(text.minute)
+    return found
+
+
+def _number(minute: str) -> int:
+    return int(minute[:2]) * 60 + int(minute[3:])
