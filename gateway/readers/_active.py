@@ -70,8 +70,10 @@ def shape(
         raise ValueError(f"id is `<first byte>:<byte after the last>`, not {id!r}")
     if order not in ("msb", "lsb", "bcd"):
         raise ValueError(f"order is msb, lsb or bcd, not {order!r}")
-    if not bytes.fromhex(header):
-        raise ValueError("header is at least one byte in hex, such as 40 or 7E")
+    if not re.fullmatch(r"([0-9A-Fa-f]{2})+", header) or not re.fullmatch(r"([0-9A-Fa-f]{2})*", tail):
+        raise ValueError(f"header and tail are bytes in hex such as 40 or 7E, not {header!r} and {tail!r}")
+    if size < 1:
+        raise ValueError(f"size is at least 1, not {size!r}")
     return Shape(
         bytes.fromhex(header),
         size,

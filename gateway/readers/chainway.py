@@ -1,4 +1,4 @@
-"""Chainway UR4 / UM202 UHF modules: told once to stream, told again when they fall silent.
+"""Chainway UR4 / UM202 UHF modules: told once to stream; silent while no tag is near.
 
 Sources: PyPI chainway-serial 0.2.3 (frames.build_frame, const.START_INVENTORY_PAYLOAD); public UM202 capture.
 """
@@ -30,7 +30,6 @@ STREAM = _framed(0x82, b"\x00\x00")
 class Chainway(Reader):
     baud = 115200
     technology = "epc"
-    interval = 2.0
     longest: ClassVar[int] = 255
 
     def take(self, window: bytes) -> Step:
@@ -44,9 +43,6 @@ class Chainway(Reader):
 
     def start(self) -> bytes:
         return STREAM
-
-    def poll(self) -> bytes:
-        return self.nudge(STREAM)
 
     @classmethod
     def frame(cls, card: str) -> bytes:

@@ -7,15 +7,14 @@ Faults beside checksum, length, length_checksum and framing: `protocol` a frame 
 `two-cards` a wallet (the fault names both, for who wants to see them), `no-answer` three questions unanswered.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 
 from gateway.readers import _checks, _identity
 from gateway.readers.base import Bad, Card, Fault, Frame, Idle, More, Noise, Reader, Step, Value
 
 HOST, CHIP = 0xD4, 0xD5
-GET_FIRMWARE, SAM_CONFIGURATION, RF_CONFIGURATION, LIST_TARGETS = 0x02, 0x14, 0x32, 0x4A
-ACK = bytes.fromhex("0000FF00FF00")
+SAM_CONFIGURATION, RF_CONFIGURATION, LIST_TARGETS = 0x14, 0x32, 0x4A
 WAKE = bytes.fromhex("5555") + bytes(14)
 LONGEST = 3 + 5 + 265 + 2  # the extended frame with the most data
 UID_SIZES = {4: b"\x00\x04\x08", 7: b"\x00\x44\x00", 10: b"\x00\xc4\x00"}  # -> ATQA and SAK of a plain card
@@ -100,7 +99,7 @@ class Pn532(Reader):
 
     @classmethod
     def frame(cls, card: str) -> bytes:
-        return framed(bytes([CHIP, LIST_TARGETS + 1]) + _targets_of([card]))
+        return framed(bytes([CHIP, LIST_TARGETS + 1, 1]) + _target_of(1, card))
 
 
 def _frame(window: bytes) -> Step:
@@ -176,39 +175,9 @@ def _identified(uid: bytes, sak: int) -> Value:
     return _identity.card("iso14443a", uid)
 
 
-def _targets_of(cards: Sequence[str]) -> bytes:
-    block = bytes([len(cards)])
-    for number, card in enumerate(cards, 1):
-        uid = _identity.raw_of(card)
-        block += bytes([number]) + UID_SIZES[len(uid)] + bytes([len(uid)]) + uid
-    return block
-
-
-def commands(line: bytes) -> tuple[list[bytes], bytes]:
-    """What a host has sent: each command's code and arguments, and the bytes of a frame that is not all there yet."""
-    found, at = list[bytes](), 0
-    while (start := line.find(b"\x00\xff", at)) >= 0:
-        step = _frame(line[start : start + LONGEST])
-        if isinstance(step, More):
-            return found, line[start:]
-        at = start + (step.size if isinstance(step, Frame) else 1)
-        if isinstance(step, Frame) and step.size > 5:
-            body = start + (7 if line[start + 2 : start + 4] == b"\xff\xff" else 4)
-            found.append(line[body + 1 : at - 2])
-    return found, b"\x00" if line[at:].endswith(b"\x00") else b""
-
-
-def answer(asked: bytes, cards: Sequence[str] = ()) -> bytes:
-    """ACK and answer of a PN532 that has `cards` in its field, to one command as `commands` gives it."""
-    if asked[0] == LIST_TARGETS and len(asked) == 3:
-        seen = _targets_of(cards[: asked[1]])
-    elif asked[0] in (SAM_CONFIGURATION, RF_CONFIGURATION):
-        seen = b""
-    elif asked[0] == GET_FIRMWARE:
-        seen = bytes.fromhex("32010607")
-    else:
-        return ACK + bytes.fromhex("0000FF01FF7F8100")
-    return ACK + framed(bytes([CHIP, asked[0] + 1]) + seen)
+def _target_of(number: int, card: str) -> bytes:
+    uid = _identity.raw_of(card)
+    return bytes([number]) + UID_SIZES[len(uid)] + bytes([len(uid)]) + uid
 
 
 PROTOCOL = Pn532

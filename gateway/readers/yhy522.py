@@ -17,7 +17,6 @@ AUTO_READ = bytes.fromhex("AABB12040200FFFFFFFFFFFF00000000000000081C")
 class Yhy522(Reader):
     baud = 115200
     technology = "iso14443a"
-    interval = 60.0
     longest: ClassVar[int] = 2 + 2 * 64
 
     def take(self, window: bytes) -> Step:
