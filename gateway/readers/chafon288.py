@@ -25,7 +25,9 @@ class Chafon288(Reader):
         frame = _chafon.take(window)
         if not isinstance(frame, bytes):
             return frame
-        tagged = frame[2] == _chafon.INVENTORY and frame[3] in _chafon.TAGS and len(frame) > 7
+        # The host's own inventory command has 01 in the same place, but no single antenna behind it.
+        listed = frame[2] == _chafon.INVENTORY and frame[3] in _chafon.TAGS and len(frame) > 7
+        tagged = listed and frame[4].bit_count() == 1
         values: tuple[Value, ...] = _chafon.tags(frame[6:-2], count=frame[5], after=1) if tagged else ()
         return Frame(len(frame), values)
 
