@@ -99,6 +99,15 @@ class Stay:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What a family was told of a day: times of entries and exits in the order of telling, and entries without time."""
+
+    entries: tuple[int, ...] = ()
+    exits: tuple[int, ...] = ()
+    unsure: int = 0
+
+
+@dataclass(frozen=True)
 class Day:
     """The whole day of one pupil."""
 
@@ -111,6 +120,7 @@ class Day:
     current: str | None = None  # the newest session that has begun
     by_teacher: tuple[str, ...] = ()  # sessions in which only a teacher saw the pupil
     closed: bool = False  # an hour after the last session: nobody is expected any more
+    told: Told = Told()
 
 
 class Kind(StrEnum):
@@ -123,7 +133,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Event:
-    """The n-th entry or exit of the day, n from 1; `late` and `early` are minutes against the session it fell in."""
+    """The n-th entry or exit told of a day, n from 1; `late` and `early` are minutes against the session it fell in."""
 
     kind: Kind
     n: int
@@ -359,28 +369,32 @@ def status(day: Day) -> Status:
 
 
 def change(old: Day | None, new: Day) -> Change | None:
-    """The events of `new` that `old` did not have, in the order of their times; None when there are none.
+    """The events of `new` that nobody was told while `old` held, in the order of their times; None when there are none.
 
-    An event is told once, whatever comes later. A fact that arrives late may move the begin of a stay or an exit that
-    is known already, and it may split one stay in two; it never makes fewer of them. So each old stay is found again
-    in `new` (the one that holds its entry), the stays that are left are new, and they take the next unused ordinals:
-    `n` counts in the order of telling, `at` is always the event's own time.
+    A fact that arrives late may move the begin of a stay, or an exit, that was told already, and it may split one stay
+    in two. So each told time is found again in `new` (in the stay that holds it), and the stays without one are news.
+    `n` counts in the order of telling, `at` is the event's own time: no event is told twice, none is left out.
     """
-    old = old or Day()
-    told = max(old.unsure - new.unsure, 0)  # an entry without a time that has one now was told before
-    entered = _not_in(old=[stay.entered for stay in old.stays], new=[stay.entered for stay in new.stays])
-    left = _not_in(old=old.exits, new=new.exits)
+    told = old.told if old else Told()
     stays = {stay.entered: stay for stay in new.stays}
     early = {stay.left: stay.early for stay in new.stays}
-    events = [Event(Kind.IN, n, at, late=stays[at].late) for n, at in enumerate(entered, len(old.stays) + 1)]
-    del events[:told]
-    events += [Event(Kind.OUT, n, at, early=early.get(at, 0)) for n, at in enumerate(left, len(old.exits) + 1)]
+    entries, exits = _news(told.entries, list(stays)), _news(told.exits, new.exits)
+    events = [Event(Kind.IN, n, at, late=stays[at].late) for n, at in enumerate(entries, len(told.entries) + 1)]
+    events += [Event(Kind.OUT, n, at, early=early.get(at, 0)) for n, at in enumerate(exits, len(told.exits) + 1)]
     events.sort(key=lambda event: (event.at or 0, event.kind))
-    events += [Event(Kind.UNSURE, n, None) for n in range(old.unsure + 1, new.unsure + 1)]
+    events += [Event(Kind.UNSURE, n, None) for n in range(told.unsure + 1, new.unsure + 1)]
     return Change(tuple(events)) if events else None
 
 
-def _not_in(*, old: Sequence[int], new: Sequence[int]) -> list[int]:
-    """Times of `new` that hold none of `old`: an old one is held by the last new one not after it."""
-    held = {max((at for at in new if at <= before), default=None) for before in old}
-    return [at for at in new if at not in held]
+def remembering(old: Day | None, new: Day) -> Day:
+    """`new` as it is kept: with the memory of what was told while `old` held, and is told now."""
+    told = old.told if old else Told()
+    entries = told.entries + tuple(_news(told.entries, [stay.entered for stay in new.stays]))
+    exits = told.exits + tuple(_news(told.exits, new.exits))
+    return replace(new, told=Told(entries, exits, max(told.unsure, new.unsure)))
+
+
+def _news(told: Sequence[int], times: Sequence[int]) -> list[int]:
+    """Times that hold none of the told ones; a told one is held by the last time not after it."""
+    held = {max((at for at in times if at <= before), default=None) for before in told}
+    return [at for at in times if at not in held]

@@ -78,7 +78,8 @@ def apply(school: School, pupil_days: Collection[Key], now: datetime) -> list[Da
     seen = taps.of_days(session, school.id, pupils, dates)
     timetables = _timetables(session, pupils)
     frames = {day: _frame(school, day, now, set(timetables.values())) for day in dates}
-    new = {key: _judged(frames[key[1]], timetables[key[0]], seen.get(key, [])) for key in keys}
+    judged = {key: _judged(frames[key[1]], timetables[key[0]], seen.get(key, [])) for key in keys}
+    new = {key: rules.remembering(old[key], day) for key, day in judged.items()}
     verdicts = [
         _row(school, key, day, now)
         for key, day in new.items()
