@@ -61,7 +61,7 @@ class Kannel(Provider):
         if not text.body.strip():
             raise SendFailed(Outcome.FAIL_CONTENT, "the text is empty")  # Kannel would send it so
         try:
-            answer = self.http.post(self.settings.url, self.form(text), timeout=TIMEOUT, allow_redirects=False)
+            answer = self.http.get(self.settings.url, params=self.form(text), timeout=TIMEOUT, allow_redirects=False)
         except requests.RequestException as error:
             raise _unreachable(error) from None
         if answer.status_code != 202:  # "0: Accepted for delivery", "3: Queued for later delivery"
@@ -138,6 +138,8 @@ def _refused(status: int, answer: str) -> SendFailed:
     if status == 400:
         about_number = "receiver" in answer.lower() or "number" in answer.lower()
         return SendFailed(Outcome.FAIL_NUMBER if about_number else Outcome.FAIL_CONTENT, reason)
+    if "not routable" in answer.lower():  # 403 too: "Do not try again."
+        return SendFailed(Outcome.FAIL_NUMBER, reason)
     if status >= 500:
         return SendFailed(Outcome.UNKNOWN, reason)
     return SendFailed(Outcome.RETRY_OTHER, reason)  # 403: our account or address; 404: not a smsbox
