@@ -193,7 +193,7 @@ def _morning(
     chance: random.Random,
 ) -> None:
     """Most come before their bell; some late, some not at all, a few excused, one has left again."""
-    kind = n % 40
+    kind = (n + n // 18) % 43
     if kind in {7, 19}:
         return _day(session, pupil, Status.UNCONFIRMED if kind == 19 else Status.NOT_YET)
     if kind == 29:

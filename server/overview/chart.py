@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 MINUTE = 60
-LEFT, RIGHT, TOP, BOTTOM = 30, 12, 30, 24  # room around the lines for their labels, in SVG units
+LEFT, RIGHT, TOP, BOTTOM = 32, 20, 30, 24  # room around the lines for their labels, in SVG units
 HEIGHT = 206
 BASE = HEIGHT - BOTTOM
 

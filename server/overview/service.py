@@ -206,8 +206,9 @@ def arrivals(user: User, day: dt.date) -> Sequence[dt.datetime]:
 
 
 def day_before(school_id: str, day: dt.date) -> dt.date | None:
-    """The newest earlier day with taps, to compare with."""
-    return db.session.scalar(select(func.max(Tap.day)).where(Tap.school_id == school_id, Tap.day < day))
+    """The newest earlier day on which anybody came, to compare with."""
+    earlier = select(func.max(PupilDay.date)).where(PupilDay.school_id == school_id, PupilDay.date < day)
+    return db.session.scalar(earlier.where(PupilDay.first_in.is_not(None)))
 
 
 def morning(user: User, school: School, day: dt.date, now: dt.datetime) -> chart.Morning:
