@@ -20,6 +20,8 @@ def octets(text: str) -> bytes:
     digits = _ORNAMENT.sub("", text)
     if wrong := re.search(r"[^0-9A-Fa-f]", digits):
         raise BadHex(f"{wrong[0]!r} is no hex digit (after {wrong.start()} digits); write bytes as in: 02 36 37 03")
+    if not digits:
+        raise BadHex("there is no hex digit; write bytes as in: 02 36 37 03")
     if len(digits) % 2:
         raise BadHex(f"{len(digits)} hex digits are not whole bytes; a digit is missing")
     return bytes.fromhex(digits)

@@ -40,7 +40,8 @@ def test_two_cards_at_once_are_both_named_though_the_gate_refuses_them():
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"), [("02 3g", "'g' is no hex digit .after 3 digits."), ("023", "3 hex digits")]
+    ("text", "sentence"),
+    [("02 3g", "'g' is no hex digit .after 3 digits."), ("023", "3 hex digits"), ("0x", "no hex digit")],
 )
 def test_bad_hex_says_where(text, sentence):
     with pytest.raises(decode.BadHex, match=sentence):
