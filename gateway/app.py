@@ -25,7 +25,7 @@ from gateway.spool import Limits, NotStored, Spool, Touch
 from gateway.status import Record, heartbeat, last_will
 from gateway.uplink import Uplink
 from gateway.watchdog import Watchdog
-from gateway.wire import Kind, Tap
+from gateway.wire import Kind
 
 log = logging.getLogger("gateway")
 
@@ -188,7 +188,7 @@ class Gateway:
         for tap in taps:
             self.lights.accepted()
             self.gates[tap.reader].record.touched(tap.at)
-            log.info("tap #%d at %s %s: %s", tap.seq, tap.reader, tap.direction, masked(tap))
+            log.info("tap #%d at %s %s: %s", tap.seq, tap.reader, tap.direction, masked(tap.card))
         self.uplink.live(taps, now)
 
     def _refuse(self, touches: list[Touch], error: NotStored) -> None:
@@ -277,8 +277,8 @@ class Gateway:
             self.watchdog.say("WATCHDOG=1", f"STATUS={self.spool.depth()} taps wait, broker {self.uplink.online}")
 
 
-def masked(tap: Tap) -> str:
+def masked(card: str) -> str:
     """A card for the log: technology and the last four digits at most."""
-    technology, _, number = tap.card.partition(":")
+    technology, _, number = card.partition(":")
     shown = min(4, len(number) // 2)
     return f"{technology}:…{number[-shown:]}" if shown else f"{technology}:…"

@@ -70,11 +70,11 @@ def test_rows_of_a_damaged_file_come_back_under_their_own_ids(tmp_path: Path, cl
 
 @pytest.mark.parametrize("crash", [False, True], ids=["closed", "crashed"])
 def test_damage_anywhere_hides_only_the_rows_it_hits(tmp_path: Path, clock: Clock, crash: bool) -> None:
-    """150 spots in turn, a bit or a sector: every other tap is sent, none with another card."""
+    """50 spots in turn, a bit or a sector: every other tap is sent, none with another card."""
     expected = made(tmp_path / "whole", clock, taps=12, crash=crash)
     files = {file.name: file.read_bytes() for file in (tmp_path / "whole").glob("spool.db*")}
     chance = random.Random(7)
-    for number in range(150):
+    for number in range(50):
         folder = tmp_path / str(number)
         folder.mkdir()
         hit = chance.choice([name for name, raw in files.items() if raw])

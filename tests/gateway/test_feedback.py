@@ -1,0 +1,85 @@
+"""LEDs and buzzer, on gpiozero's own mock pins."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from gpiozero import Device
+from gpiozero.pins.mock import MockFactory, MockPin
+
+from gateway import config, feedback
+from gateway.feedback import FeedbackError, Silent
+
+GREEN, RED, BUZZER = 17, 27, 22
+
+
+@pytest.fixture
+def pins() -> Iterator[MockFactory]:
+    """A Pi without copper."""
+    factory = Device.pin_factory = MockFactory()
+    yield factory
+    factory.close()
+    Device.pin_factory = None
+
+
+@pytest.fixture
+def lights(pins: MockFactory) -> Iterator[feedback.Feedback]:
+    """All three."""
+    lights = feedback.load(config.Feedback(green=GREEN, red=RED, buzzer=BUZZER))
+    yield lights
+    lights.close()
+
+
+def edges(pins: MockFactory, number: int, *, count: int) -> list[bool]:
+    """The states that a pin has had, once it has had so many."""
+    pin: MockPin = pins.pin(number)
+    end = time.monotonic() + 5
+    while len(pin.states) < count and time.monotonic() < end:
+        time.sleep(0.01)
+    return [bool(state.state) for state in pin.states]
+
+
+def test_an_accepted_tap_is_one_green_light_and_one_beep(lights: feedback.Feedback, pins: MockFactory) -> None:
+    lights.accepted()
+    assert edges(pins, GREEN, count=3) == [False, True, False]
+    assert edges(pins, BUZZER, count=3) == [False, True, False]
+    assert edges(pins, RED, count=1) == [False]
+
+
+def test_a_repeated_card_is_green_with_two_beeps(lights: feedback.Feedback, pins: MockFactory) -> None:
+    lights.again()
+    assert edges(pins, BUZZER, count=5) == [False, True, False, True, False]
+    assert edges(pins, RED, count=1) == [False]
+
+
+def test_a_refused_tap_is_red_and_never_green(lights: feedback.Feedback, pins: MockFactory) -> None:
+    lights.refused()
+    assert edges(pins, RED, count=3) == [False, True, False]
+    assert edges(pins, GREEN, count=1) == [False]
+
+
+def test_the_call_returns_at_once(lights: feedback.Feedback) -> None:
+    for _ in range(200):
+        lights.accepted()
+
+
+def test_a_pin_that_is_not_given_stays_silent(pins: MockFactory) -> None:
+    lights = feedback.load(config.Feedback(green=GREEN))
+    lights.accepted()
+    lights.refused()
+    assert edges(pins, GREEN, count=3) == [False, True, False]
+    lights.close()
+
+
+def test_no_pins_need_no_gpiozero() -> None:
+    lights = feedback.load(config.Feedback())
+    lights.accepted()
+    lights.again()
+    lights.refused()
+    lights.close()
+    assert isinstance(lights, Silent)
+
+
+def test_a_pin_that_is_in_use_is_named_with_what_to_do(pins: MockFactory) -> None:
+    with pytest.raises(FeedbackError, match="pins cannot be driven.*remove the section"):
+        feedback.load(config.Feedback(green=GREEN, red=GREEN))
