@@ -37,5 +37,5 @@ def lines(reader: str, text: str) -> Iterator[str]:
 def _told(value: Value) -> list[str]:
     if isinstance(value, Card):
         return [json.dumps({"card": value.text})]
-    # A sound frame that is refused only because it names two cards says what it says.
+    # A sound frame that the gate refuses as a policy (two cards, a random UID) still says what it says.
     return [json.dumps({"card": card}) for card in value.cards] or [json.dumps({"fault": value.kind})]

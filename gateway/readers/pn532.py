@@ -147,7 +147,7 @@ def _meaning(answer: bytes) -> tuple[Value, ...]:
     values = [_identified(uid, sak) for uid, sak in found]
     if len(values) == 1:
         return (values[0],)
-    cards = tuple(value.text for value in values if isinstance(value, Card))
+    cards = tuple(text for value in values for text in _named(value))
     return (Fault("two-cards", "two cards at once: hold one alone to the reader", cards),)
 
 
@@ -170,9 +170,14 @@ def _targets(block: bytes, count: int) -> list[tuple[bytes, int]] | None:
 
 
 def _identified(uid: bytes, sak: int) -> Value:
+    value = _identity.card("iso14443a", uid)
     if len(uid) == 4 and (uid[0] == 0x08 or uid[0] == 0x80 and sak == 0x20):
-        return Fault("random-uid", "a phone, passport or card with a random UID is no identity")
-    return _identity.card("iso14443a", uid)
+        return Fault("random-uid", "a phone, passport or card with a random UID is no identity", _named(value))
+    return value
+
+
+def _named(value: Value) -> tuple[str, ...]:
+    return (value.text,) if isinstance(value, Card) else value.cards
 
 
 def _target_of(number: int, card: str) -> bytes:

@@ -66,21 +66,20 @@ def _card(expect: dict[str, Any]) -> str | int:
     return int(expect["number10"] if "number10" in expect else expect["number"])
 
 
-def _refusal(reader: str, expect: dict[str, Any]) -> str:
+def _refusal(expect: dict[str, Any]) -> str:
     """The fault that a sound frame is, or nothing."""
     if expect.get("phantom"):
         return "phantom"
     if expect.get("tag_crc_ok") is False:
         return "checksum"
-    random = reader == "pn532" and len(expect.get("uid", "")) == 8 and expect["uid"].startswith("08")
-    return "random-uid" if random else str(expect.get("error", ""))
+    return str(expect.get("error", ""))
 
 
 def _entry(raw: dict[str, Any]) -> Entry:
     expect = raw["expect"]
     cards: tuple[str | int, ...] = ()
     faults = tuple(expect.get("errors", ()))
-    if refusal := _refusal(raw["reader"], expect):
+    if refusal := _refusal(expect):
         faults = (refusal,)
     elif raw.get("stream"):
         cards = tuple(card.upper() for card in expect["cards"])
