@@ -2,11 +2,13 @@
 
 import datetime as dt
 import random
+import time
 import uuid
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from gateway.timebase import Timebase
 from server import clock, crypt
 from server.accounts.models import User
 from server.accounts.rules import Grant
@@ -43,6 +45,13 @@ class Sample:
 def moment(hour: int, minute: int, second: float = 0, day: dt.date = DAY) -> dt.datetime:
     """A time of the day at the school, as UTC."""
     return clock.at_local(day, hour * 3600 + minute * 60, ZONE) + dt.timedelta(seconds=second)
+
+
+def clock_at(hour: int, minute: int, second: float = 0) -> Timebase:
+    """A clock that shows this time of the day now, and went at its usual pace since midnight."""
+    midnight, now = clock.to_millis(moment(0, 0)), time.time_ns() // 1_000_000
+    since = clock.to_millis(moment(hour, minute, second)) - midnight
+    return Timebase(start=midnight, begins=now - since, speed=1.0, until=midnight)
 
 
 def write(*, grades: tuple[int, ...] = (8, 10), of_grade: int = 2, pupils: int = 48) -> Sample:

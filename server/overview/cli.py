@@ -73,7 +73,8 @@ def grant(school_id: str, text: str) -> Grant:
         )
     }
     if scope not in classes:
-        raise Refused(f"there is no class {scope}; there are: {', '.join(sorted(classes)) or 'none, import them first'}")
+        known = ", ".join(sorted(classes)) or "none, import them first"
+        raise Refused(f"there is no class {scope}; there are: {known}")
     return Grant(role, class_id=classes[scope])
 
 
