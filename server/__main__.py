@@ -1,0 +1,5 @@
+"""`python -m server` is `gatebell`."""
+
+from server.cli import main
+
+main()
