@@ -25,7 +25,7 @@ class Fault:
     """Bytes that make no card: `kind` is one of the data file's words (checksum, framing, length, range, phantom ...).
 
     `detail` says more for a person; it never holds a card number. `cards` are the canonical cards that a sound frame
-    did name when it is refused as a policy (two cards in one wallet, a random UID); never printed or logged by accident.
+    did name when it is refused as a policy (two cards in one wallet, a random UID); never logged by accident.
     """
 
     kind: str
