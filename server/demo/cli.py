@@ -21,7 +21,7 @@ def demo(speed: float, port: int, folder: Path, history: bool) -> None:
             stage.claim_port(port)
             template = stage.template(folder, stop, say, history=history)
             if not stop.is_set():
-                show.run(stage.lay_out(folder, port, template), speed, stop, say)
+                show.run(stage.lay_out(folder, port, template, speed), stop, say)
     except stage.CannotStart as error:
         raise click.ClickException(str(error)) from None
 

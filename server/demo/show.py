@@ -26,15 +26,15 @@ PATIENCE = 60.0  # seconds for the first page
 STEP = 10 * 60  # demo seconds between two lines of progress
 
 
-def run(place: stage.Stage, speed: float, stop: threading.Event, say: Callable[[str], None]) -> None:
+def run(place: stage.Stage, stop: threading.Event, say: Callable[[str], None]) -> None:
     """Play the morning until `stop` is set. Raises CannotStart when a part does not come up."""
     begins = time.time_ns() // 1_000_000 + LEAD_MS
-    base = stage.clock_of(speed, begins_ms=begins)
+    base = stage.clock_of(place.speed, begins_ms=begins)
     with Supervisor(place.folder / "logs", say) as family:
         try:
             start(family, place, base)
             if wait_for_page(family, place, stop):
-                for line in welcome(place, speed):
+                for line in welcome(place):
                     say(line)
                 family.watch(stop, Progress(place, base, say).tell)
         except KeepsDying as error:
@@ -82,9 +82,9 @@ def answers(port: int) -> bool:
         connection.close()
 
 
-def welcome(place: stage.Stage, speed: float) -> list[str]:
+def welcome(place: stage.Stage) -> list[str]:
     """Where to look, who can log in, and what is going to happen."""
-    minutes = (morning.ENDS - morning.STARTS) / 60 / speed
+    minutes = (morning.ENDS - morning.STARTS) / 60 / place.speed
     late = morning.LATE_SENIOR + morning.LATE_JUNIOR
     return [
         "",
@@ -94,7 +94,7 @@ def welcome(place: stage.Stage, speed: float) -> list[str]:
         f"  Log in with password {school.PASSWORD} as",
         *(f"    {login:10} {name}  {role}" for login, name, role in school.LOGINS),
         "",
-        f"  A fresh morning, Wednesday 25 November, 06:40 to 08:20 in {minutes:.1f} minutes (--speed {speed:g}).",
+        f"  A fresh morning, Wednesday 25 November, 06:40 to 08:20 in {minutes:.1f} minutes (--speed {place.speed:g}).",
         f"  {roster.PUPILS - morning.ABSENT} of {roster.PUPILS} pupils come through four card readers of three kinds;"
         f" {late} are late, {morning.ABSENT} stay away.",
         "  Bells: senior 07:20, junior 07:45. Noise on a line at 07:02, a lost card at 07:05, an unknown one at 07:09.",
@@ -131,7 +131,7 @@ class Progress:
             states = (
                 select(PupilDay.status, func.count()).where(PupilDay.date == school.TODAY).group_by(PupilDay.status)
             )
-            by_status: dict[str, int] = dict(db.session.execute(states).tuples().all())
+            by_status = {status: count for status, count in db.session.execute(states)}
             texts = db.session.scalar(select(func.count()).select_from(PhoneText))
             db.session.rollback()
         late, left = by_status.get(Status.LATE, 0), by_status.get(Status.LEFT, 0)
