@@ -2,12 +2,12 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from server import clock, settings
 from server.attendance.rules import Event, Kind
@@ -22,6 +22,22 @@ from server.schools.models import School
 from server.taps.models import Tap
 
 Day = tuple[uuid.UUID, date]
+
+_OF_PUPILS: Any = bindparam("pupils", expanding=True)
+_NAMES = select(Pupil.id, Pupil.name).where(Pupil.id.in_(_OF_PUPILS))
+_CONTACTS = (
+    select(Guardianship.pupil_id, Guardian.id, Guardian.phone, Guardian.locale)
+    .join(Guardian, Guardian.id == Guardianship.guardian_id)
+    .where(Guardianship.pupil_id.in_(_OF_PUPILS), Guardianship.gate_texts.is_(True), Guardianship.barred.is_(False))
+    .where(Guardian.phone.is_not(None), Guardian.verified_at.is_not(None))
+    .order_by(Guardianship.rank, Guardianship.id)
+)
+_PASSAGES = (
+    select(Tap.pupil_id, Tap.day, Tap.at, Tap.direction, Tap.clock, Gateway.name)
+    .outerjoin(Gateway, (Gateway.school_id == Tap.school_id) & (Gateway.id == Tap.gateway_id))
+    .where(Tap.school_id == bindparam("school"), Tap.day.in_(bindparam("days", expanding=True)))
+    .where(Tap.pupil_id.in_(_OF_PUPILS))
+)
 
 
 @dataclass(frozen=True)
@@ -38,9 +54,9 @@ def announce(school: School, changes: Sequence[DayChange], now: datetime) -> int
     """Queue the texts that these changes deserve, in the caller's transaction; how many were new."""
     if not changes:
         return 0
-    pupils = {change.pupil_id for change in changes}
+    pupils = list({change.pupil_id for change in changes})
     names, contacts = _names(pupils), _contacts(pupils)
-    passages = _passages(school.id, pupils, {change.date for change in changes})
+    passages = _passages(school.id, pupils, list({change.date for change in changes}))
     policy = settings.policy(school.id, rules.GatePolicy)
     texts = []
     for change in changes:
@@ -57,32 +73,20 @@ def announce(school: School, changes: Sequence[DayChange], now: datetime) -> int
     return outbox.enqueue(db.session(), texts)
 
 
-def _names(pupils: Collection[uuid.UUID]) -> Mapping[uuid.UUID, str]:
-    return {row.id: row.name for row in db.session.execute(select(Pupil.id, Pupil.name).where(Pupil.id.in_(pupils)))}
+def _names(pupils: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, str]:
+    return {row.id: row.name for row in db.session.execute(_NAMES, {"pupils": pupils})}
 
 
-def _contacts(pupils: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[rules.Contact]]:
-    wanted = (
-        select(Guardianship.pupil_id, Guardian.id, Guardian.phone, Guardian.locale)
-        .join(Guardian, Guardian.id == Guardianship.guardian_id)
-        .where(Guardianship.pupil_id.in_(pupils), Guardianship.gate_texts.is_(True), Guardianship.barred.is_(False))
-        .where(Guardian.phone.is_not(None), Guardian.verified_at.is_not(None))
-        .order_by(Guardianship.rank, Guardianship.id)
-    )
+def _contacts(pupils: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, list[rules.Contact]]:
     found = defaultdict(list)
-    for row in db.session.execute(wanted):
+    for row in db.session.execute(_CONTACTS, {"pupils": pupils}):
         found[row.pupil_id].append(rules.Contact(row.id, row.phone, row.locale))
     return found
 
 
-def _passages(school_id: str, pupils: Collection[uuid.UUID], days: Collection[date]) -> Mapping[Day, list[_Passage]]:
-    taps = (
-        select(Tap.pupil_id, Tap.day, Tap.at, Tap.direction, Tap.clock, Gateway.name)
-        .outerjoin(Gateway, (Gateway.school_id == Tap.school_id) & (Gateway.id == Tap.gateway_id))
-        .where(Tap.school_id == school_id, Tap.day.in_(days), Tap.pupil_id.in_(pupils))
-    )
+def _passages(school_id: str, pupils: Sequence[uuid.UUID], days: Sequence[date]) -> Mapping[Day, list[_Passage]]:
     found = defaultdict(list)
-    for row in db.session.execute(taps):
+    for row in db.session.execute(_PASSAGES, {"school": school_id, "pupils": pupils, "days": days}):
         found[row.pupil_id, row.day].append(_passage(row))
     return found
 

@@ -20,7 +20,7 @@ EN = {
     UNSURE: "{name} arrived at school{gate}; time not confirmed.",
     "gate": " ({gate})",
     "gate_after_minutes": " ({gate})",
-    "delayed": " Sent late by our system.",
+    "delayed": " [sent late]",
 }
 LANGUAGES = {"zh": ZH, "en": EN}
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, insert, or_, select, update
+from sqlalchemy import and_, bindparam, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from server import clock
-from server.db import Base, new_id
+from server.db import new_id, table
 from server.outbox import rules
 from server.outbox.models import Attempt, OutboxText
 from server.outbox.rules import Answer, Lane, Outcome, Step, TextState
@@ -64,23 +64,74 @@ class Doubt:
     expires_at: dt.datetime
 
 
+_text, _try = table(OutboxText), table(Attempt)
+_now: Any = bindparam("now")
+_QUEUED = and_(_text.c.state == TextState.QUEUED, _text.c.next_attempt_at <= _now)
+_LEFT_BEHIND = and_(_text.c.state == TextState.CLAIMED, _text.c.lease_until <= _now)
+_IN_DOUBT = and_(_text.c.state == TextState.UNKNOWN, _text.c.settled_at.is_(None), _text.c.next_attempt_at <= _now)
+_ANYTHING = select(_text.c.id).where(or_(_QUEUED, _LEFT_BEHIND, _IN_DOUBT)).limit(1)
+_DUE = (
+    select(
+        _text.c.id,
+        _text.c.school_id,
+        _text.c.recipient,
+        _text.c.phone,
+        _text.c.body,
+        _text.c.lane,
+        _text.c.lane_rank,
+        _text.c.attempts,
+        _text.c.provider,
+        _text.c.expires_at,
+    )
+    .where(_QUEUED, _text.c.expires_at > _now, _text.c.lane_rank <= bindparam("last_lane"))
+    .where(_text.c.recipient.not_in(bindparam("busy", expanding=True)))
+    .order_by(_text.c.lane_rank, _text.c.next_attempt_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_CLAIM = (
+    update(_text)
+    .where(_text.c.id == bindparam("of_text"))
+    .values(
+        state=TextState.CLAIMED,
+        attempts=bindparam("nth"),
+        provider=bindparam("by"),
+        lease_until=bindparam("lease"),
+    )
+)
+_BEGIN = insert(_try)
+_END = (
+    update(_try)
+    .where(_try.c.id == bindparam("of_try"))
+    .values(ended_at=bindparam("at"), outcome=bindparam("came_to"), detail=bindparam("said"))
+)
+_MOVABLE = (
+    "state",
+    "next_attempt_at",
+    "lease_until",
+    "settled_at",
+    "sent_at",
+    "changed_at",
+    "provider",
+    "reference",
+    "error",
+)
+_LOCKED = (
+    select(_text.c.id, _text.c.attempts, *(_text.c[name] for name in _MOVABLE))
+    .where(_text.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(_text.c.id)
+    .with_for_update()
+)
+_MOVE = (
+    update(_text)
+    .where(_text.c.id == bindparam("of_text"))
+    .values({name: bindparam(f"new_{name}") for name in _MOVABLE})
+)
+
+
 def anything_due(session: Session, now: dt.datetime) -> bool:
     """Whether a turn would find something to do; a plain read, so that idle senders lock nothing."""
-    due = or_(_queued(now), _left_behind(now), _in_doubt(now))
-    return session.scalar(select(OutboxText.id).where(due).limit(1)) is not None
-
-
-def _queued(now: dt.datetime) -> Any:
-    return and_(OutboxText.state == TextState.QUEUED, OutboxText.next_attempt_at <= now)
-
-
-def _left_behind(now: dt.datetime) -> Any:
-    return and_(OutboxText.state == TextState.CLAIMED, OutboxText.lease_until <= now)
-
-
-def _in_doubt(now: dt.datetime) -> Any:
-    open_ones = and_(OutboxText.state == TextState.UNKNOWN, OutboxText.settled_at.is_(None))
-    return and_(open_ones, OutboxText.next_attempt_at <= now)
+    return session.execute(_ANYTHING, {"now": now}).first() is not None
 
 
 def claim(
@@ -93,42 +144,19 @@ def claim(
 ) -> list[Claim]:
     """Take up to `room` (any lane, lanes other than the gate's) due texts, one a number, and note each try as begun."""
     free, others = room
+    last_lane = len(rules.LANES) if others else 0
     taken: dict[str, Claim] = {}
-    for row in session.execute(_due(now, free, others, busy)):
+    due = {"now": now, "most": free, "last_lane": last_lane, "busy": list(busy)}
+    for row in session.execute(_DUE, due):
         other = row.lane_rank > 0
         if row.recipient in taken or (other and others == 0):
             continue
         if provider := provider_for(row.provider):
             others -= other
             taken[row.recipient] = _claim(row, provider)
-    _begin(session, list(taken.values()), now)
+    if taken:
+        _begin(session, list(taken.values()), now)
     return list(taken.values())
-
-
-def _due(now: dt.datetime, free: int, others: int, busy: Collection[str]) -> Any:
-    wanted = [_queued(now), OutboxText.expires_at > now]
-    if others == 0:
-        wanted.append(OutboxText.lane_rank == 0)
-    if busy:
-        wanted.append(OutboxText.recipient.not_in(busy))
-    return (
-        select(
-            OutboxText.id,
-            OutboxText.school_id,
-            OutboxText.recipient,
-            OutboxText.phone,
-            OutboxText.body,
-            OutboxText.lane,
-            OutboxText.lane_rank,
-            OutboxText.attempts,
-            OutboxText.provider,
-            OutboxText.expires_at,
-        )
-        .where(*wanted)
-        .order_by(OutboxText.lane_rank, OutboxText.next_attempt_at)
-        .limit(free)
-        .with_for_update(skip_locked=True)
-    )
 
 
 def _claim(row: Any, provider: str) -> Claim:
@@ -147,74 +175,55 @@ def _claim(row: Any, provider: str) -> Claim:
 
 
 def _begin(session: Session, claims: Sequence[Claim], now: dt.datetime) -> None:
-    if not claims:
-        return
     lease = clock.later(now, rules.LEASE)
-    claimed = [
-        {
-            "id": claim.text_id,
-            "state": TextState.CLAIMED,
-            "attempts": claim.n,
-            "provider": claim.provider,
-            "lease_until": lease,
-        }
-        for claim in claims
-    ]
+    claimed = [{"of_text": each.text_id, "nth": each.n, "by": each.provider, "lease": lease} for each in claims]
     begun = [
         {
-            "id": claim.attempt_id,
-            "school_id": claim.school_id,
-            "text_id": claim.text_id,
-            "n": claim.n,
-            "provider": claim.provider,
+            "id": each.attempt_id,
+            "school_id": each.school_id,
+            "text_id": each.text_id,
+            "n": each.n,
+            "provider": each.provider,
             "started_at": now,
             "detail": "",
         }
-        for claim in claims
+        for each in claims
     ]
-    _change(session, OutboxText, claimed)
-    session.execute(insert(Attempt), begun)
+    session.execute(_CLAIM, claimed)
+    session.execute(_BEGIN, begun)
 
 
 def record(session: Session, results: Sequence[Result]) -> None:
     """Close the tries and move their texts on; what a receipt or a newer claim has said meanwhile stands."""
-    ids = [result.claim.text_id for result in results]
-    locked = select(OutboxText.id, OutboxText.state, OutboxText.attempts, OutboxText.reference, OutboxText.error)
-    rows = session.execute(locked.where(OutboxText.id.in_(ids)).order_by(OutboxText.id).with_for_update())
+    rows = session.execute(_LOCKED, {"ids": [result.claim.text_id for result in results]})
     texts = {row.id: row for row in rows}
     known = [result for result in results if result.claim.text_id in texts]
-    _change(session, Attempt, [_ended(result) for result in known])
-    moved = [_moved(texts[result.claim.text_id], result) for result in known]
-    _change(session, OutboxText, [change for change in moved if change])
-
-
-def _change(session: Session, table: type[Base], changes: list[dict[str, Any]]) -> None:
-    if changes:
-        session.execute(update(table), changes)
+    if known:
+        session.execute(_END, [_ended(result) for result in known])
+        session.execute(_MOVE, [_moved(texts[result.claim.text_id], result) for result in known])
 
 
 def _ended(result: Result) -> dict[str, Any]:
     return {
-        "id": result.claim.attempt_id,
-        "ended_at": result.at,
-        "outcome": result.outcome,
-        "detail": result.detail[:200],
+        "of_try": result.claim.attempt_id,
+        "at": result.at,
+        "came_to": result.outcome,
+        "said": result.detail[:200],
     }
 
 
 def _moved(text: Any, result: Result) -> dict[str, Any]:
     old, step = TextState(text.state), result.step
     ours = old is TextState.CLAIMED and text.attempts == result.claim.n
-    change: dict[str, Any] = {"id": text.id, "changed_at": result.at}
+    new = {name: getattr(text, name) for name in _MOVABLE}
     error = result.detail[:200] or None
     if result.outcome is Outcome.ACCEPTED:
-        change |= {"sent_at": result.at, "reference": text.reference or result.reference}
+        new |= {"sent_at": result.at, "reference": text.reference or result.reference, "changed_at": result.at}
         error = text.error if text.error == MAY_DOUBLE else None
-        if not (ours or rules.forward(old, step.state)):
-            return change  # its receipt came first
-    elif not ours:
-        return {}
-    return change | {"error": error} | _stepped(step, result.at)
+    # Else its receipt came first, or its lease was over and somebody else has it.
+    if ours or (result.outcome is Outcome.ACCEPTED and rules.forward(old, step.state)):
+        new |= {"error": error, "changed_at": result.at} | _stepped(step, result.at)
+    return {"of_text": text.id} | {f"new_{name}": value for name, value in new.items()}
 
 
 def _stepped(step: Step, at: dt.datetime) -> dict[str, Any]:
@@ -227,22 +236,23 @@ def _stepped(step: Step, at: dt.datetime) -> dict[str, Any]:
 
 def sweep(session: Session, now: dt.datetime) -> None:
     """Expire what nobody needs any more; what a dead sender held is in doubt from now on."""
-    over = and_(OutboxText.state == TextState.QUEUED, OutboxText.expires_at <= now)
-    _turn(session, over, state=TextState.EXPIRED, settled_at=now, changed_at=now, error=NEVER_SENT)
+    over = and_(_text.c.state == TextState.QUEUED, _text.c.expires_at <= _now)
+    _turn(session, over, now, state=TextState.EXPIRED, settled_at=now, error=NEVER_SENT)
     doubt = {"state": TextState.UNKNOWN, "lease_until": None, "next_attempt_at": now, "error": LEFT_BEHIND}
-    _turn(session, _left_behind(now), changed_at=now, **doubt)
+    _turn(session, _LEFT_BEHIND, now, **doubt)
 
 
-def _turn(session: Session, which: Any, **values: Any) -> None:
-    ids = session.scalars(select(OutboxText.id).where(which).limit(500).with_for_update(skip_locked=True)).all()
+def _turn(session: Session, which: Any, now: dt.datetime, **values: Any) -> None:
+    found = select(_text.c.id).where(which).limit(500).with_for_update(skip_locked=True)
+    ids = session.scalars(found, {"now": now}).all()
     if ids:
-        session.execute(update(OutboxText).where(OutboxText.id.in_(ids)).values(**values))
+        session.execute(update(_text).where(_text.c.id.in_(ids)).values(changed_at=now, **values))
 
 
 def doubts(session: Session, now: dt.datetime, limit: int) -> list[Doubt]:
     """Texts of unknown fate that are due to be asked about; no other sender gets them for a lease's time."""
-    due = select(OutboxText).where(_in_doubt(now)).limit(limit).with_for_update(skip_locked=True)
-    texts = {text.id: text for text in session.scalars(due)}
+    due = select(OutboxText).where(_IN_DOUBT).limit(limit).with_for_update(skip_locked=True)
+    texts = {text.id: text for text in session.scalars(due, {"now": now})}
     tries: dict[uuid.UUID, list[Attempt]] = {text_id: [] for text_id in texts}
     for attempt in session.scalars(select(Attempt).where(Attempt.text_id.in_(texts)).order_by(Attempt.n)):
         tries[attempt.text_id].append(attempt)

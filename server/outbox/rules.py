@@ -53,8 +53,8 @@ class Answer(StrEnum):
 
 LANES = tuple(Lane)
 FINAL = frozenset({TextState.DELIVERED, TextState.FAILED, TextState.EXPIRED})
-LEASE = 20.0  # longer than any request may take (providers wait 3 s to connect and 8 s for an answer)
-FRESH_CLAIM = 5.0  # a claim that waited longer for its turn is handed back, not sent: its lease may be over
+FRESH_CLAIM = 3.0  # a claim that waited longer for its turn is handed back, not sent: its lease may be over
+LEASE = 15.0  # longer than that wait and a request together (providers wait 3 s to connect and 8 s for an answer)
 DOUBT = 60.0  # how long a receipt may settle an unknown text before it is sent a second time
 ASK_AGAIN = (5.0, 15.0, 40.0, 60.0)
 BACK_OFF = (5.0, 15.0, 60.0, 300.0)

@@ -119,17 +119,18 @@ class Sender:
 
     def _send(self, claim: Claim, claimed_at: float) -> Result:
         provider = self.providers[claim.provider]
-        if time.monotonic() - claimed_at > rules.FRESH_CLAIM:
+        deadline = claimed_at + rules.FRESH_CLAIM
+        if time.monotonic() > deadline:
             return Result(claim, Outcome.RETRY_SAME, Step(TextState.QUEUED), clock.now(), detail="waited too long")
         with self.app.app_context():
             try:
-                accepted = provider.send(self._outgoing(claim))
+                accepted = provider.send(self._outgoing(claim, deadline))
             except SendFailed as failed:
                 return self._failed(claim, failed)
         step = Step(_taken(provider), provider=claim.provider)
         return Result(claim, Outcome.ACCEPTED, step, clock.now(), accepted.reference)
 
-    def _outgoing(self, claim: Claim) -> Outgoing:
+    def _outgoing(self, claim: Claim, deadline: float) -> Outgoing:
         return Outgoing(
             text_id=claim.text_id,
             phone=claim.phone,
@@ -137,6 +138,7 @@ class Sender:
             useful_for=clock.elapsed(clock.now(), claim.expires_at),
             urgent=claim.lane in {Lane.GATE, Lane.ALERT},
             callback=callbacks.url(self.settings, claim.provider, claim.text_id),
+            deadline=deadline,
         )
 
     def _failed(self, claim: Claim, failed: SendFailed) -> Result:

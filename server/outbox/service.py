@@ -10,12 +10,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from server import clock, crypt
-from server.db import db, insert, new_id
+from server.db import db, insert_new, new_id, table
 from server.outbox import rules, segments
 from server.outbox.models import OutboxText, PhoneText, Receipt
 from server.outbox.providers.base import News
 from server.outbox.rules import Lane, TextState
 
+_text = table(OutboxText)
 NEWEST = 1000  # texts of a day that latency() looks at
 
 
@@ -62,8 +63,7 @@ def enqueue(session: Session, texts: Sequence[NewText]) -> int:
     if not texts:
         return 0
     now = clock.now()
-    statement = insert(OutboxText).on_conflict_do_nothing().returning(OutboxText.id)
-    return len(session.execute(statement, [_row(text, now) for text in texts]).all())
+    return len(session.execute(insert_new(_text, _text.c.id), [_row(text, now) for text in texts]).all())
 
 
 def _row(text: NewText, now: dt.datetime) -> dict[str, Any]:

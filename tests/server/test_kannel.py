@@ -1,5 +1,6 @@
 """Texts through a real Kannel to its fake SMSC, receipts back over HTTP; and every answer that Kannel may give."""
 
+import math
 import re
 import threading
 import uuid
@@ -131,7 +132,9 @@ def test_a_number_that_no_operator_takes_fails(app: Flask, real: kannel.Kannel) 
 
 def outgoing(**changes: object) -> Outgoing:
     text = {"text_id": uuid.uuid4(), "phone": "+8613800000001", "body": ZH, "useful_for": 100.0, "urgent": True}
-    return Outgoing(**{**text, "callback": "http://127.0.0.1:8000/callback/kannel/dlr/1/2", **changes})  # type: ignore[arg-type]
+    return Outgoing(
+        **{**text, "callback": "http://127.0.0.1:8000/callback/kannel/dlr/1/2", "deadline": math.inf, **changes}
+    )  # type: ignore[arg-type]
 
 
 class Answering(BaseHTTPRequestHandler):

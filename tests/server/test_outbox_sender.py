@@ -1,7 +1,9 @@
 """A sender at work: sends at once, tries again, changes providers, keeps the gate's share, settles doubts."""
 
+import math
 import threading
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -174,7 +176,7 @@ def test_what_a_dead_sender_left_is_asked_about_and_sent_when_it_is_missing(app:
     with transaction() as session:
         claims = queue.claim(session, clock.now(), room=(2, 2), busy=(), provider_for=lambda _: "phone")
     arrived = next(claim for claim in claims if claim.text_id == there)
-    phone().send(Outgoing(there, arrived.phone, arrived.body, 60, True, ""))  # and then it died
+    phone().send(Outgoing(there, arrived.phone, arrived.body, 60, True, "", math.inf))  # and then it died
     for text_id in (there, missing):
         change(text_id, lease_until=clock.now())
     with sending(app, phone()):
@@ -209,6 +211,13 @@ def test_an_expired_text_is_not_sent(app: Flask) -> None:
     with sending(app, provider):
         soon(all_in(TextState.EXPIRED, count=1))
     assert provider.sent == []
+
+
+def test_a_phone_that_was_kept_waiting_takes_nothing_after_the_deadline(app: Flask) -> None:
+    with pytest.raises(SendFailed) as failed:
+        phone().send(Outgoing(uuid.uuid4(), "+861", "x", 60, True, "", time.monotonic() - 0.1))
+    assert failed.value.outcome is Outcome.RETRY_SAME
+    assert db.session.scalar(select(func.count()).select_from(PhoneText)) == 0
 
 
 def test_references_of_accepted_texts_are_kept(app: Flask, tmp_path: Path) -> None:

@@ -15,7 +15,10 @@ from server.outbox.rules import Answer, Outcome, TextState
 
 @dataclass(frozen=True)
 class Outgoing:
-    """One text on its way out; `callback` is the URL at which this text's receipts are taken."""
+    """One text on its way out; `callback` is the URL at which this text's receipts are taken.
+
+    After `deadline` (monotonic seconds) sending must not begin: another sender may have it by then.
+    """
 
     text_id: uuid.UUID
     phone: str  # E.164
@@ -23,6 +26,7 @@ class Outgoing:
     useful_for: float  # real seconds until nobody needs it any more
     urgent: bool
     callback: str
+    deadline: float
 
 
 @dataclass(frozen=True)

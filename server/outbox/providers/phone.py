@@ -1,5 +1,6 @@
 """The demo's phones: a text goes into a table that the phone page shows, every copy of it, so that doubles are seen."""
 
+import time
 import uuid
 
 from sqlalchemy import exists, select
@@ -7,8 +8,10 @@ from sqlalchemy import exists, select
 from server import clock, crypt
 from server.db import transaction
 from server.outbox.models import PhoneText
-from server.outbox.providers.base import Accepted, Outgoing, Provider
-from server.outbox.rules import Answer
+from server.outbox.providers.base import Accepted, Outgoing, Provider, SendFailed
+from server.outbox.rules import Answer, Outcome
+
+LOCKED_OUT = "the database was busy for too long"
 
 
 class Phone(Provider):
@@ -27,6 +30,8 @@ class Phone(Provider):
             received_at=clock.now(),
         )
         with transaction() as session:
+            if time.monotonic() > text.deadline:  # a busy database kept us waiting
+                raise SendFailed(Outcome.RETRY_SAME, LOCKED_OUT)
             session.add(received)
         return Accepted(str(received.id))
 
