@@ -13,7 +13,8 @@ from server.supervisor import stop_on_signals
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Of the pages.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
 @click.option("--history/--no-history", default=True, help="Whether the school has lived through a month before.")
-def demo(speed: float, port: int, folder: Path, history: bool) -> None:
+@click.option("--embedded-broker", is_flag=True, help="Even where mosquitto is installed.")
+def demo(speed: float, port: int, folder: Path, history: bool, embedded_broker: bool) -> None:
     """Play a Wednesday morning at the demo school; everything is made anew at each start. Ctrl-C ends it."""
     stop = stop_on_signals()
     try:
@@ -21,7 +22,7 @@ def demo(speed: float, port: int, folder: Path, history: bool) -> None:
             stage.claim_port(port)
             template = stage.template(folder, stop, say, history=history)
             if not stop.is_set():
-                show.run(stage.lay_out(folder, port, template, speed), stop, say)
+                show.run(stage.lay_out(folder, port, template, speed), stop, say, embedded=embedded_broker)
     except stage.CannotStart as error:
         raise click.ClickException(str(error)) from None
 

@@ -26,13 +26,13 @@ PATIENCE = 60.0  # seconds for the first page
 STEP = 10 * 60  # demo seconds between two lines of progress
 
 
-def run(place: stage.Stage, stop: threading.Event, say: Callable[[str], None]) -> None:
+def run(place: stage.Stage, stop: threading.Event, say: Callable[[str], None], *, embedded: bool) -> None:
     """Play the morning until `stop` is set. Raises CannotStart when a part does not come up."""
     begins = time.time_ns() // 1_000_000 + LEAD_MS
     base = stage.clock_of(place.speed, begins_ms=begins)
     with Supervisor(place.folder / "logs", say) as family:
         try:
-            start(family, place, base)
+            start(family, place, base, embedded=embedded)
             if wait_for_page(family, place, stop):
                 for line in welcome(place):
                     say(line)
@@ -44,12 +44,12 @@ def run(place: stage.Stage, stop: threading.Event, say: Callable[[str], None]) -
     say("stopped; the next start plays the same morning anew")
 
 
-def start(family: Supervisor, place: stage.Stage, base: Timebase) -> None:
+def start(family: Supervisor, place: stage.Stage, base: Timebase, *, embedded: bool) -> None:
     """All processes of the line, from the parents' phones back to the card readers."""
     environment = {VARIABLE: str(base), "PYTHONUNBUFFERED": "1"}
     server = [str(Path(sys.executable).with_name("gatebell"))]
     gateway = [str(Path(sys.executable).with_name("gatebell-gateway"))]
-    family.start("broker", broker.command(place.broker, place.folder / "broker"))
+    family.start("broker", broker.command(place.broker, place.folder / "broker", embedded=embedded))
     for name in ("web", "ingest", "jobs"):
         family.start(name, [*server, "--config", str(place.config), name], environment)
     for name in gates.GATEWAYS:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,8 +138,13 @@ def test_every_phone_gets_exactly_the_texts_that_the_morning_implies(tmp_path: P
     assert "08:20  741 in school (20 late),  40 not here, 5 left, 861 texts on the phones" in playing.output()
 
 
-def test_no_text_is_lost_or_doubled_when_broker_and_server_are_killed_in_the_crowd(tmp_path: Path) -> None:
-    with demo(tmp_path, "--no-history") as playing:
+@pytest.mark.parametrize(
+    "broker", [(), pytest.param(("--embedded-broker",), marks=pytest.mark.slow)], ids=["usual", "embedded"]
+)
+def test_no_text_is_lost_or_doubled_when_broker_and_server_are_killed_in_the_crowd(
+    tmp_path: Path, broker: tuple[str, ...]
+) -> None:
+    with demo(tmp_path, "--no-history", *broker) as playing:
         playing.wait_for("  07:10", 60)
         playing.kill("broker")
         playing.wait_for("broker was ended by SIGKILL", 10)
@@ -171,6 +177,17 @@ def test_a_second_demo_in_one_folder_is_refused(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "a demo runs in" in ended.stderr and "--folder" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_the_count_names_what_is_missing_doubled_astray_or_late() -> None:
+    texts = [ledger.Text("+1", "何俊杰", "in", 1, "arrived", minute) for minute in ("07:10", "07:12", "07:09", "07:30")]
+    wanted, later, earlier, much_later = (Counter([text]) for text in texts)
+    assert ledger.differences(wanted, wanted) == []
+    assert ledger.differences(wanted, later, lag=2) == []
+    for got, word in ((Counter(), "missing"), (wanted + wanted, "twice"), (earlier, "wrong"), (much_later, "wrong")):
+        assert [line.split()[0] for line in ledger.differences(wanted, got, lag=2)] == [word]
+    wrong_number = Counter([ledger.Text("+2", "何俊杰", "in", 1, "arrived", "07:10")])
+    assert [line.split()[0] for line in ledger.differences(wanted, wrong_number)] == ["missing", "astray"]
 
 
 @pytest.mark.slow
