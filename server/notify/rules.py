@@ -6,10 +6,34 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from server.attendance.rules import Event, Kind
-from server.notify import wording
 
 LONGEST = 70  # characters of one message, the sign included: Chinese operators bill the 71st as a second one
 ELLIPSIS = "…"
+
+# The words of gate texts, one table a language: child, time, what happened, gate, in that order.
+ARRIVED, LATE, LEFT, LEFT_EARLY, UNSURE = "arrived", "late", "left", "left_early", "unsure"
+
+ZH = {
+    ARRIVED: "{name} {time} 已到校{gate}。",
+    LATE: "{name} {time} 到校（迟到 {minutes} 分钟）{gate}。",
+    LEFT: "{name} {time} 已离校{gate}。",
+    LEFT_EARLY: "{name} {time} 离校（早退 {minutes} 分钟）{gate}。",
+    UNSURE: "{name} 已到校{gate}，刷卡时间待核实。",
+    "gate": "（{gate}）",
+    "gate_after_minutes": "，{gate}",
+    "delayed": "[系统延迟补发]",
+}
+EN = {
+    ARRIVED: "{name} {time} arrived at school{gate}.",
+    LATE: "{name} {time} arrived {minutes} min late{gate}.",
+    LEFT: "{name} {time} left school{gate}.",
+    LEFT_EARLY: "{name} {time} left school {minutes} min early{gate}.",
+    UNSURE: "{name} arrived at school{gate}; time not confirmed.",
+    "gate": " ({gate})",
+    "gate_after_minutes": " ({gate})",
+    "delayed": " [sent late]",
+}
+LANGUAGES = {"zh": ZH, "en": EN}
 
 
 @dataclass(frozen=True)
@@ -92,10 +116,10 @@ def is_old(happening: Happening, policy: GatePolicy, now: dt.datetime) -> bool:
 def word_for(event: Event) -> str:
     """Which wording an event gets."""
     if event.kind is Kind.UNSURE:
-        return wording.UNSURE
+        return UNSURE
     if event.kind is Kind.OUT:
-        return wording.LEFT_EARLY if event.early else wording.LEFT
-    return wording.LATE if event.late else wording.ARRIVED
+        return LEFT_EARLY if event.early else LEFT
+    return LATE if event.late else ARRIVED
 
 
 def body(happening: Happening, *, pupil: str, sign: str, locale: str, delayed: bool) -> str:
@@ -110,8 +134,13 @@ def body(happening: Happening, *, pupil: str, sign: str, locale: str, delayed: b
     return _filled(happening, name=name, gate=None, sign=sign, locale=locale, delayed=delayed)
 
 
+def language(locale: str) -> dict[str, str]:
+    """The table for a guardian's locale (`zh_Hans_CN`, `en`); Chinese where we have no better."""
+    return LANGUAGES.get(locale.replace("-", "_").split("_")[0].lower(), ZH)
+
+
 def _filled(happening: Happening, *, name: str, gate: str | None, sign: str, locale: str, delayed: bool) -> str:
-    words, event = wording.language(locale), happening.event
+    words, event = language(locale), happening.event
     kind = word_for(event)
     place = words["gate_after_minutes" if event.late or event.early else "gate"].format(gate=gate) if gate else ""
     text = words[kind].format(
