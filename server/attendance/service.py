@@ -109,7 +109,8 @@ def _locked(session: Session, school_id: str, keys: Sequence[Key], now: datetime
 
 
 def _timetables(session: Session, pupils: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
-    return dict(session.execute(_TIMETABLES, {"pupils": sorted(pupils)}).tuples().all())
+    found = session.execute(_TIMETABLES, {"pupils": sorted(pupils)})
+    return {pupil_id: timetable for pupil_id, timetable in found}
 
 
 def _frame(school: School, day: date, now: datetime, timetables: Iterable[str]) -> _Frame:

@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -199,8 +199,3 @@ def _is_flooded(session: Session, topic: str, digest: str) -> bool:
 def _plain(text: str) -> str:
     """PostgreSQL takes no NUL in a text."""
     return text.replace("\0", "\\0")
-
-
-def last_digits(cards: Iterable[str]) -> str:
-    """Cards as a log may show them."""
-    return ", ".join(f"…{card[-4:]}" for card in cards)

@@ -1,13 +1,20 @@
 """A small school with cards, and a gate that makes taps for it, for tests of the way from wire to verdict."""
 
+import time
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import select
 
 from gateway import wire
+from gateway.timebase import Timebase
 from server import clock, crypt
 from server.cards.models import Card
-from server.db import transaction
+from server.db import db, transaction
 from server.people.models import Guardian, Guardianship, Pupil, Relation, SchoolClass
 from server.pipeline import Delivery
 from server.schools import service as schools
@@ -76,7 +83,7 @@ def tap(seq: int, when: datetime, *, card: str = card_of(0), direction: str = "i
         "boot": BOOT,
         "ticks": 1000 * seq,
     }
-    return wire.Tap(**{**fields, **changes})  # type: ignore[arg-type]
+    return msgspec.convert({**fields, **changes}, wire.Tap)
 
 
 def message(taps: Sequence[wire.Tap], *, ticks: int = 10**9) -> wire.Taps:
@@ -90,3 +97,17 @@ def delivery(
     """The same as ingest hands it to the pipeline."""
     topic = wire.topic(school, gateway, wire.Kind.TAP)
     return Delivery(topic, school, gateway, message(taps), received)
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
+    """The server's clock shows `moment` and goes on; it knows the day before too, so that spans can be measured."""
+    start = clock.to_millis(moment) - 86400_000
+    begins = time.time_ns() // 1_000_000 - 86400_000
+    monkeypatch.setattr(clock, "_base", Timebase(start=start, begins=begins, until=start + 30 * 86400_000))
+
+
+def rows(model: type[Any], *columns: str) -> list[Any]:
+    """All rows of a table as committed, by these columns, sorted."""
+    db.session.rollback()
+    found = db.session.execute(select(*(getattr(model, column) for column in columns))).all()
+    return sorted(found, key=repr) if len(columns) > 1 else sorted((row[0] for row in found), key=repr)
