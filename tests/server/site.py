@@ -22,7 +22,7 @@ class Visitor:
 
     def get(self, url: str, **headers: str) -> TestResponse:
         """Open a page."""
-        return self.client.get(url, headers={**self.headers, **headers})
+        return self.client.get(url, headers={**self.headers, **headers}, buffered=True)
 
     def text(self, url: str) -> str:
         """The page, which must be there."""
