@@ -54,9 +54,27 @@ def clock_at(hour: int, minute: int, second: float = 0) -> Timebase:
     return Timebase(start=midnight, begins=now - since, speed=1.0, until=midnight)
 
 
+class Rows:
+    """Rows on their way into the tables, written many at a time in the order of their dependence."""
+
+    ORDER = (Pupil, Guardian, Guardianship, PupilDay, Card, Tap, OutboxText, Attempt, PhoneText, Receipt)
+
+    def __init__(self) -> None:
+        self.of: dict[type, list[object]] = {kind: [] for kind in self.ORDER}
+
+    def add(self, row: object) -> None:
+        """One more row."""
+        self.of[type(row)].append(row)
+
+    def save(self, session: Session) -> None:
+        """Write all of them."""
+        for kind in self.ORDER:
+            session.bulk_save_objects(self.of[kind])
+
+
 def write(*, grades: tuple[int, ...] = (8, 10), of_grade: int = 2, pupils: int = 48) -> Sample:
     """A school with this many pupils spread over the classes, at 07:52 of a Wednesday."""
-    chance = random.Random(7)
+    chance, rows = random.Random(7), Rows()
     with transaction() as session:
         school = School(id="mingde", name="明德实验学校", sign="明德学校", created_at=moment(6, 0))
         session.add(school)
@@ -65,13 +83,13 @@ def write(*, grades: tuple[int, ...] = (8, 10), of_grade: int = 2, pupils: int =
         _gates(session)
         session.flush()
         everybody = [_pupil(classes[n % len(classes)], n // len(classes) + 1, chance) for n in range(pupils)]
-        session.add_all(everybody)
-        session.flush()
         for n, pupil in enumerate(everybody):
-            family = _family(session, pupil, n)
-            _history(session, pupil, chance)
-            _morning(session, pupil, n, classes[n % len(classes)], family, chance)
-        _strange_cards(session, everybody[-1])
+            rows.add(pupil)
+            mother = _family(rows, pupil, n)
+            _history(rows, pupil, chance)
+            _morning(rows, pupil, n, classes[n % len(classes)].timetable, mother, chance)
+        _strange_cards(rows, everybody[-1])
+        rows.save(session)
         users = _users(classes)
     return Sample(school, classes, everybody, users)
 
@@ -121,27 +139,24 @@ def _pupil(school_class: SchoolClass, seat: int, chance: random.Random) -> Pupil
     )
 
 
-def _family(session: Session, pupil: Pupil, n: int) -> list[tuple[Guardian, Guardianship]]:
-    """Mother, father, grandmother; every eleventh family has no verified number."""
+def _family(rows: Rows, pupil: Pupil, n: int) -> Guardian:
+    """Mother, father, grandmother; every eleventh family has no verified number. Returns the mother."""
+    people = ((Relation.MOTHER, "敏"), (Relation.FATHER, "海峰"), (Relation.GRANDMOTHER, "桂芳"))
     family = []
-    for rank, (relation, name) in enumerate(
-        ((Relation.MOTHER, "敏"), (Relation.FATHER, "海峰"), (Relation.GRANDMOTHER, "桂芳")), 1
-    ):
+    for rank, (relation, name) in enumerate(people, 1):
         phone = f"+8613{rank}{n:04d}{4471 + n:04d}"
-        verified = moment(6, 0) if rank < 3 and n % 11 else None
         guardian = Guardian(
             id=new_id(),
             school_id="mingde",
             name=pupil.name[0] + name,
             phone=phone,
             phone_hash=crypt.look_up(phone),
-            verified_at=verified,
+            verified_at=moment(6, 0) if rank < 3 and n % 11 else None,
         )
-        session.add(guardian)
-        family.append((guardian, _ship(pupil, guardian, relation, rank)))
-    session.flush()
-    session.add_all(ship for _, ship in family)
-    return family
+        family.append(guardian)
+        rows.add(guardian)
+        rows.add(_ship(pupil, guardian, relation, rank))
+    return family[0]
 
 
 def _ship(pupil: Pupil, guardian: Guardian, relation: Relation, rank: int) -> Guardianship:
@@ -156,18 +171,18 @@ def _ship(pupil: Pupil, guardian: Guardian, relation: Relation, rank: int) -> Gu
     )
 
 
-def _history(session: Session, pupil: Pupil, chance: random.Random) -> None:
+def _history(rows: Rows, pupil: Pupil, chance: random.Random) -> None:
     for back in range(1, 25):
         day = DAY - dt.timedelta(days=back)
         if day.weekday() < 5 and day.month == 11:
             late = 4 if chance.random() < 0.06 else 0
             status = Status.EXCUSED if chance.random() < 0.03 else Status.LEFT
             first = moment(7, 20 + chance.randrange(20), chance.randrange(60), day)
-            _day(session, pupil, status, first=None if status == Status.EXCUSED else first, late=late, day=day)
+            _day(rows, pupil, status, first=None if status == Status.EXCUSED else first, late=late, day=day)
 
 
 def _day(
-    session: Session,
+    rows: Rows,
     pupil: Pupil,
     status: str,
     *,
@@ -177,7 +192,7 @@ def _day(
     day: dt.date = DAY,
 ) -> None:
     inside = status in {Status.IN_SCHOOL, Status.LATE}
-    session.add(
+    rows.add(
         PupilDay(
             pupil_id=pupil.id,
             date=day,
@@ -193,40 +208,33 @@ def _day(
     )
 
 
-def _morning(
-    session: Session,
-    pupil: Pupil,
-    n: int,
-    school_class: SchoolClass,
-    family: list[tuple[Guardian, Guardianship]],
-    chance: random.Random,
-) -> None:
+def _morning(rows: Rows, pupil: Pupil, n: int, timetable: str, mother: Guardian, chance: random.Random) -> None:
     """Most come before their bell; some late, some not at all, a few excused, one has left again."""
     kind = (n + n // 18) % 43
     if kind in {7, 19}:
-        return _day(session, pupil, Status.UNCONFIRMED if kind == 19 else Status.NOT_YET)
+        return _day(rows, pupil, Status.UNCONFIRMED if kind == 19 else Status.NOT_YET)
     if kind == 29:
-        return _day(session, pupil, Status.UNEXPLAINED)
+        return _day(rows, pupil, Status.UNEXPLAINED)
     if kind == 33:
-        return _day(session, pupil, Status.EXCUSED)
-    bell = 7 * 60 + (20 if school_class.timetable == "senior" else 45)
+        return _day(rows, pupil, Status.EXCUSED)
+    bell = 7 * 60 + (20 if timetable == "senior" else 45)
     late = chance.randrange(1, 8) if kind == 13 else 0
     minute = bell + late if late else bell - 1 - min(28, int(abs(chance.gauss(9, 7))))
     at = moment(0, 0, minute * 60 + chance.randrange(60) + 0.25)
     whole = at.replace(microsecond=0)
     if kind == 39:
-        _tap(session, pupil, n, at, "in")
-        _tap(session, pupil, n, moment(7, 50, 33.5), "out")
-        _texts(session, pupil, family, whole, "in", n)
-        return _day(session, pupil, Status.LEFT, first=whole, last=moment(7, 50, 33))
-    _tap(session, pupil, n, at, "in")
-    _texts(session, pupil, family, whole, "in", n, late=late)
-    return _day(session, pupil, Status.LATE if late else Status.IN_SCHOOL, first=whole, late=late)
+        _tap(rows, pupil, n, at, "in")
+        _tap(rows, pupil, n, moment(7, 50, 33.5), "out")
+        _texts(rows, pupil, mother, whole, "in", n)
+        return _day(rows, pupil, Status.LEFT, first=whole, last=moment(7, 50, 33))
+    _tap(rows, pupil, n, at, "in")
+    _texts(rows, pupil, mother, whole, "in", n, late=late)
+    return _day(rows, pupil, Status.LATE if late else Status.IN_SCHOOL, first=whole, late=late)
 
 
-def _tap(session: Session, pupil: Pupil, n: int, at: dt.datetime, direction: str) -> None:
+def _tap(rows: Rows, pupil: Pupil, n: int, at: dt.datetime, direction: str) -> None:
     gate = f"gate-{n % 3 + 1}"
-    session.add(tap(at, pupil_id=pupil.id, gateway_id=gate, direction=direction, card=f"em4100:{n:010X}", seq=n))
+    rows.add(tap(at, pupil_id=pupil.id, gateway_id=gate, direction=direction, card=f"em4100:{n:010X}", seq=n))
 
 
 def tap(at: dt.datetime, **fields: object) -> Tap:
@@ -252,36 +260,25 @@ def tap(at: dt.datetime, **fields: object) -> Tap:
     return Tap(**{**usual, **fields})
 
 
-def _texts(
-    session: Session,
-    pupil: Pupil,
-    family: list[tuple[Guardian, Guardianship]],
-    at: dt.datetime,
-    kind: str,
-    n: int,
-    late: int = 0,
-) -> None:
-    guardian = family[0][0]
-    if guardian.verified_at is None:
+def _texts(rows: Rows, pupil: Pupil, mother: Guardian, at: dt.datetime, kind: str, n: int, late: int = 0) -> None:
+    if mother.verified_at is None:
         return
     states = {5: TextState.FAILED, 6: TextState.SENT, 8: TextState.UNKNOWN, 9: TextState.QUEUED}
     state = states.get(n % 97, TextState.DELIVERED)
     hour = f"{clock.local(at, ZONE):%H:%M}"
     body = f"【明德学校】{pupil.name} {hour} 到校{'（迟到）' if late else ''}，{n % 3 + 1}号门。"
-    row = text(pupil, guardian, at=at, kind=kind, state=state, body=body)
-    session.add(row)
-    session.flush()
+    row = text(pupil, mother, at=at, kind=kind, state=state, body=body)
+    rows.add(row)
     if state == TextState.QUEUED:
         return
     took = at + dt.timedelta(seconds=1.2)
     if n % 17 == 0:
-        first = at + dt.timedelta(seconds=0.8)
-        session.add(_attempt(row, 1, "mobile", first, "retry_other"))
+        rows.add(_attempt(row, 1, "mobile", at + dt.timedelta(seconds=0.8), "retry_other"))
         row.attempts = 2
-    session.add(_attempt(row, row.attempts, "phone", took, "accepted"))
-    session.add(PhoneText(text_id=row.id, recipient=row.recipient, phone=row.phone, body=body, received_at=took))
+    rows.add(_attempt(row, row.attempts, "phone", took, "accepted"))
+    rows.add(PhoneText(text_id=row.id, recipient=row.recipient, phone=row.phone, body=body, received_at=took))
     if state == TextState.DELIVERED:
-        session.add(Receipt(text_id=row.id, provider="phone", state="delivered", raw="{}", received_at=row.settled_at))
+        rows.add(Receipt(text_id=row.id, provider="phone", state="delivered", raw="{}", received_at=row.settled_at))
 
 
 def _attempt(row: OutboxText, n: int, provider: str, at: dt.datetime, outcome: str) -> Attempt:
@@ -324,13 +321,11 @@ def text(
     )
 
 
-def _strange_cards(session: Session, holder: Pupil) -> None:
-    card = Card(
-        school_id="mingde", text="em4100:00000L0ST1", pupil_id=holder.id, state=CardState.LOST, since=moment(6, 0)
-    )
-    session.add(card)
-    session.add(tap(moment(7, 49, 20.1), seq=9001))
-    session.add(tap(moment(7, 41, 2.4), seq=9002, card="em4100:00000L0ST1", gateway_id="gate-3"))
+def _strange_cards(rows: Rows, holder: Pupil) -> None:
+    lost = "em4100:00000L0ST1"
+    rows.add(Card(school_id="mingde", text=lost, pupil_id=holder.id, state=CardState.LOST, since=moment(6, 0)))
+    rows.add(tap(moment(7, 49, 20.1), seq=9001))
+    rows.add(tap(moment(7, 41, 2.4), seq=9002, card=lost, gateway_id="gate-3"))
 
 
 def _users(classes: list[SchoolClass]) -> dict[str, User]:

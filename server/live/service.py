@@ -85,8 +85,8 @@ class Hub:
             self.leave(stream)
 
     def pace(self) -> float:
-        """Seconds between two `changed` of one stream, so that all pages together cost at most a third of a core."""
-        return max(1.0, 0.06 * len(self.streams))
+        """Seconds between two `changed` of one stream, so that all pages together cost well under a core."""
+        return max(1.0, 0.1 * len(self.streams))
 
     def _wait(self, stream: Stream, seen: str, not_before: float) -> None:
         with self.changed:
