@@ -15,6 +15,7 @@ from gateway.spool import SpoolUnusable
 
 log = logging.getLogger("gateway")
 
+SWITCH_S = 0.0005  # the main thread must not wait 5 ms for paho's whenever it has touched the disk or a socket
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -35,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Take taps until SIGTERM."""
     logging.basicConfig(level=args.log.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     threading.excepthook = end_process
+    sys.setswitchinterval(SWITCH_S)
     gateway = Gateway(config.load(args.config))
     gateway.stop_on_signals()
     gateway.run()

@@ -30,7 +30,8 @@ from gateway.wire import Kind
 log = logging.getLogger("gateway")
 
 TURN_S = 1.0  # the longest pause between two looks at the timers
-TURN_EVENTS = 200  # at most so many events share a commit
+TURN_EVENTS = 200  # taken in one turn
+COMMIT_TAPS = 50  # at most so many taps share a commit
 REFUSED = {"two-cards", "random-uid"}  # faults that a pupil causes and can mend
 
 
@@ -152,8 +153,8 @@ class Gateway:
             else:
                 self._on_event(event)
         now = time.monotonic()
-        if touches:
-            self._store(touches, now)
+        for start in range(0, len(touches), COMMIT_TAPS):
+            self._store(touches[start : start + COMMIT_TAPS], now)
         self.uplink.send_due(now)
         self.spool.settle(now)
         self._beat(now)

@@ -1,5 +1,6 @@
 """One presentation of a card is one tap: asks for equal reads and lets the same card pass once. Pure."""
 
+from collections import OrderedDict
 from enum import StrEnum
 
 CONFIRM_MS = 300
@@ -22,8 +23,9 @@ class Dedupe:
         self.confirm = confirm
         self.same_card_ms = same_card_ms
         self.unconfirmed = 0
-        self._reads: dict[str, tuple[int, int]] = {}  # card -> equal reads so far, time of the last
-        self._seen: dict[str, int] = {}  # admitted card -> time of its last read, oldest first
+        # a plain dict is slow to lose its first
+        self._reads: OrderedDict[str, tuple[int, int]] = OrderedDict()  # card -> equal reads so far, time of the last
+        self._seen: OrderedDict[str, int] = OrderedDict()  # admitted card -> time of its last read, oldest first
 
     def admits(self, card: str, ticks: int) -> Verdict:
         """Judge one read. A card that keeps being read keeps its window open: a minute on the reader is one tap."""
@@ -45,7 +47,7 @@ class Dedupe:
 
     def _forget_old(self, ticks: int) -> None:
         while self._seen and ticks - next(iter(self._seen.values())) > self.same_card_ms:
-            del self._seen[next(iter(self._seen))]
+            self._seen.popitem(last=False)
         while self._reads and ticks - next(iter(self._reads.values()))[1] > CONFIRM_MS:
-            del self._reads[next(iter(self._reads))]
+            self._reads.popitem(last=False)
             self.unconfirmed += 1

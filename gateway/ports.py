@@ -20,9 +20,11 @@ log = logging.getLogger("gateway.ports")
 READ_TIMEOUT_S = 0.1
 WRITE_TIMEOUT_S = 0.5
 BACK_OFF_S = (0.2, 1.0, 2.0, 5.0, 10.0)
+MOST_BYTES = 256  # in one read, so that a flood does not become one huge commit
 MUTE_BYTES = 200
 ANSWER_S = 5.0
 STUCK_S = 30.0
+BUSY_EVENTS = 2_000  # so many wait for the main thread: leave the bytes to the kernel
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ class Port:
         self._report(ReaderHealth.UP, f"open on {self.section.port}")
         heard = polled = time.monotonic()
         while not self._stop.is_set():
-            chunk = line.read(line.in_waiting or 1)
+            while self.inbox.qsize() > BUSY_EVENTS and not self._stop.wait(0.01):
+                self._moved = time.monotonic()
+            chunk = line.read(min(line.in_waiting, MOST_BYTES) or 1)
             now = self._moved = time.monotonic()
             if chunk:
                 heard = now

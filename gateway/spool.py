@@ -292,7 +292,7 @@ class Spool:
             raise sqlite3.DatabaseError(f"unreadable: {error}") from None
 
     def _prepare(self) -> None:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "cache_size = -500"):
             self._db.execute(f"PRAGMA {pragma}").fetchall()
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:

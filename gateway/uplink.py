@@ -93,8 +93,10 @@ class Uplink:
         """Send again what was not answered in time, then fill the drain lane from the spool."""
         if not self.online:
             return
-        for flight in self._flights:
-            if flight.due <= now:
+        for flight in [flight for flight in self._flights if flight.due <= now]:
+            if flight.live:
+                self._put_back(flight)
+            else:
                 flight.tries += 1
                 log.info("%d taps unanswered, sent again (try %d)", len(flight.taps), flight.tries + 1)
                 self._send(flight, now)
@@ -104,6 +106,14 @@ class Uplink:
     def next_due(self) -> float | None:
         """When `send_due` has something to do, as far as is known now."""
         return min((flight.due for flight in self._flights), default=None)
+
+    def _put_back(self, flight: Flight) -> None:
+        """A live tap has one try; then it is one of the backlog, so that live taps never wait for unanswered ones."""
+        self._flights.remove(flight)
+        for tap in flight.taps.values():
+            del self._by_id[tap.id]
+            self._cursor = min(self._cursor, tap.seq - 1)
+        self._behind = True
 
     def _drain(self, now: float) -> None:
         taps = self.spool.unsent(limit=self.batch, after=self._cursor)
