@@ -75,12 +75,12 @@ class Hub:
                 self._wait(stream, seen, told + self.pace())
                 if stream.ended:
                     break
-                mark = self.marks.get(stream.school_id, seen)
-                if mark == seen and time.monotonic() - told < REFRESH:
+                mark, age = self.marks.get(stream.school_id, seen), time.monotonic() - told
+                if age > REFRESH or (mark != seen and age >= self.pace()):
+                    seen, told = mark, time.monotonic()
+                    yield _event("changed")
+                else:
                     yield _event("beat")
-                    continue
-                seen, told = mark, time.monotonic()
-                yield _event("changed")
         finally:
             self.leave(stream)
 
