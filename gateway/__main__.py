@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (config.ConfigError, timebase.ClockError, readers.UnknownReader, decode.BadHex) as error:
         print(error, file=sys.stderr)
         return 2
-    except (SpoolUnusable, FeedbackError, PermissionError) as error:
+    except (SpoolUnusable, FeedbackError) as error:
         print(f"gatebell-gateway: {error}", file=sys.stderr)
         return 1
 

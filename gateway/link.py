@@ -28,6 +28,7 @@ log = logging.getLogger("gateway.link")
 SHORTEST_WAIT_S = 0.1
 CONNECT_TIMEOUT_S = 5.0
 GOODBYE_S = 1.0
+SMALL_PACKET = 8192  # MQTT 3.1.1 has no word for the broker's limit, and a message above it cuts the connection
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 VERSIONS = {"5": mqtt.MQTTv5, "3.1.1": mqtt.MQTTv311}
 
@@ -181,7 +182,8 @@ class Link:
             self._say(f"the broker refuses {self.client_id}: {reason}")
             return
         self._say(f"connected to {client.host}:{client.port}")
-        self.inbox.put(Connected(client, birth, getattr(properties, "MaximumPacketSize", None)))
+        silent = None if self.settings.version == "5" else SMALL_PACKET
+        self.inbox.put(Connected(client, birth, getattr(properties, "MaximumPacketSize", silent)))
 
     def _on_disconnect(self, client: mqtt.Client, _birth: Any, _flags: Any, reason: ReasonCode, _: Any) -> None:
         self.inbox.put(Lost(client, str(reason)))

@@ -104,8 +104,12 @@ class Spool:
 
     def open(self) -> None:
         """Lock, check, set a bad file aside, bring back what can be read. Raises SpoolUnusable."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.path.with_suffix(".lock"))
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self.path.with_suffix(".lock"))
+        except OSError as error:
+            folder = f"{self.path.parent} cannot be used: {error.strerror}"
+            raise SpoolUnusable(f"{folder}; data_dir must be a folder that this user may write to") from None
         try:
             self._open()
         except sqlite3.OperationalError as error:

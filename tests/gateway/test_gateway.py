@@ -16,6 +16,7 @@ from gateway import __main__ as command
 from gateway import app, config, uplink, wire
 from gateway.app import Gateway
 from gateway.readers import load
+from gateway.readers.base import Fault
 from gateway.spool import SpoolFull
 from gateway.wire import Announce, ClockState, Kind, ReaderHealth, Resync
 from tests import services
@@ -204,10 +205,11 @@ def test_the_gateway_goes_round_the_list_of_brokers(
 def test_mqtt_3_is_a_setting(write: Write, mosquitto: services.Mosquitto, school: School, cable: Cable) -> None:
     path = write(mosquitto.url)
     path.write_text(path.read_text().replace("[mqtt]", '[mqtt]\nversion = "3.1.1"'))
-    with running(Gateway(config.load(path, {}))):
+    with running(Gateway(config.load(path, {}))) as gateway:
         is_listening(school)
         cable.touch()
         until(lambda: school.taps)
+        assert gateway.uplink.batch < 20  # a broker that cannot tell its limit is taken for a strict one
 
 
 def test_a_killed_gateway_is_told_by_its_will_and_its_taps_come_after(
@@ -276,6 +278,13 @@ def test_the_watchdog_is_fed_by_the_main_loop(
     with running(gateway):
         until(lambda: said.count("WATCHDOG=1") >= 2)
     assert said[0] == "READY=1" and said[-1] == "STOPPING=1"
+
+
+def test_a_card_that_cannot_be_taken_is_red_once_a_second(settings: config.Config) -> None:
+    gate = Gateway(settings).gates["east"]
+    two, noise = Fault("two-cards"), Fault("checksum")
+    assert [gate.may_show_red(two, ticks) for ticks in (5_000, 5_100, 5_999, 6_000)] == [True, False, False, True]
+    assert not gate.may_show_red(noise, 9_000)
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,12 @@ def test_a_newer_format_is_left_alone(spool: Spool) -> None:
     assert spool.path.exists() and not list(spool.path.parent.glob("*.bad-*"))
 
 
+def test_a_folder_that_is_none_is_named(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpoolUnusable, match="file cannot be used: .*; data_dir must be a folder"):
+        Spool(tmp_path / "file" / "spool.db", gateway=GATE, clock=clock).open()
+
+
 def test_a_file_that_cannot_be_opened_is_not_set_aside(tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "spool.db").mkdir()
     with pytest.raises(SpoolUnusable, match="cannot be opened"):
