@@ -1,7 +1,7 @@
 """Frames of fixed length whose payload is hex digits as text, after an STX: RDM6300, ID-12LA, STX-hex8."""
 
 from gateway.readers import _checks, _identity
-from gateway.readers.base import Bad, Frame, More, Noise, Step, Value
+from gateway.readers.base import Bad, Frame, Idle, More, Noise, Step, Value
 
 STX = 0x02
 DIGITS = frozenset(b"0123456789ABCDEFabcdef")
@@ -9,6 +9,8 @@ DIGITS = frozenset(b"0123456789ABCDEFabcdef")
 
 def digits_of(window: bytes, *, count: int, tail: bytes) -> bytes | Step:
     """The `count` digits of the frame `STX digits tail` at the start of `window`, or why there are none."""
+    if window[0] in b"\r\n":
+        return Idle()
     if window[0] != STX:
         start = window.find(STX)
         return Noise(len(window) if start < 0 else start)
@@ -17,7 +19,7 @@ def digits_of(window: bytes, *, count: int, tail: bytes) -> bytes | Step:
         if not (byte in DIGITS if at <= count else byte == tail[at - 1 - count]):
             return Bad("framing", at, f"byte {at + 1} of {size} does not belong there") if at > 2 else Noise(at)
     if len(window) < size:
-        return More("framing")
+        return More("framing", whole=Noise(len(window)) if len(window) <= 2 else None)  # noise may look like an STX
     return window[1 : 1 + count]
 
 

@@ -11,10 +11,11 @@ from typing import ClassVar
 from gateway.readers import _identity
 from gateway.readers.base import Card, Fault, Frame, Idle, More, Noise, Reader, Step
 
-END = re.compile(rb"[\r\n@]")
-NUMBER = re.compile(rb"(\d{10})[\r\n]|card number: ?(\d{10})@", re.IGNORECASE)
+END = re.compile(rb"[\r\n]")
+LABELLED = re.compile(rb"card number: ?(\d{10})@", re.IGNORECASE)  # the only line that ends with @
+NUMBER = re.compile(rb"(\d{10})[\r\n]")
 PAIR = re.compile(rb"(\d{3}),(\d{5})[\r\n]")
-STRANGE = re.compile(rb"[^\x20-\x7e\r\n]")
+STRANGE = re.compile(rb"[^\x20-\x7e\t\r\n]")  # the line is noisy: a new one may begin after it
 KEY = re.compile(rb"[0-9*#]")  # a keypad sends one byte without a line end
 
 
@@ -25,18 +26,14 @@ class AsciiLine(Reader):
     def take(self, window: bytes) -> Step:
         if window[0] in b"\r\n":
             return Idle()
+        if labelled := LABELLED.match(window):
+            return _within(labelled.end(), value=int(labelled[1]), bits=32)
         end, strange = END.search(window), STRANGE.search(window)
         if strange and (end is None or strange.start() < end.start()):
             return Noise(strange.end())
         if end is None:
             return self._unended(window)
-        size = end.end()
-        if number := NUMBER.fullmatch(window, 0, size):
-            return _within(size, value=int(number[1] or number[2]), bits=32)
-        if pair := PAIR.fullmatch(window, 0, size):
-            facility, low = int(pair[1]), int(pair[2])
-            return _within(size, value=facility << 16 | low if low < 1 << 16 else 1 << 24, bits=24)
-        return Noise(size)
+        return _line(window[: end.end()])
 
     def _unended(self, window: bytes) -> Step:
         if len(window) == self.longest:
@@ -49,6 +46,15 @@ class AsciiLine(Reader):
         if len(raw) == 3:
             return f"{raw[0]:03d},{int.from_bytes(raw[1:]):05d}\r\n".encode()
         return f"{int.from_bytes(raw):010d}\r\n".encode()
+
+
+def _line(line: bytes) -> Step:
+    if number := NUMBER.fullmatch(line):
+        return _within(len(line), value=int(number[1]), bits=32)
+    if pair := PAIR.fullmatch(line):
+        facility, low = int(pair[1]), int(pair[2])
+        return _within(len(line), value=facility << 16 | low if low < 1 << 16 else 1 << 24, bits=24)
+    return Noise(len(line))
 
 
 def _within(size: int, *, value: int, bits: int) -> Step:

@@ -73,7 +73,7 @@ class More:
     """A frame may begin here but is not all there; silence makes it the fault `kind` (none if empty), or `whole`."""
 
     kind: str = "length"
-    whole: Frame | None = None
+    whole: Frame | Noise | None = None
 
 
 Step = Frame | Bad | Noise | Idle | More

@@ -10,15 +10,14 @@ from typing import ClassVar, Literal
 from gateway.readers import _hexline
 from gateway.readers.base import Card, Fault, Frame, Idle, More, Noise, Reader, Step
 
-DIGITS = _hexline.DIGITS
+DIGITS = bytes(_hexline.DIGITS)
 
 
 class Em18(Reader):
     """`checksum="sum"` is for the rare clone that adds the five bytes instead of XORing them."""
 
     technology = "em4100"
-    longest: ClassVar[int] = 8 * 12 + 1
-    gap: ClassVar[float] = 0.03  # part of each tap's time, so as short as USB adapters allow
+    longest: ClassVar[int] = 128 * 12 + 1
 
     def __init__(self, checksum: Literal["xor", "sum"] = "xor") -> None:
         super().__init__()
@@ -28,16 +27,19 @@ class Em18(Reader):
 
     def take(self, window: bytes) -> Step:
         # id x10  xor x2
-        digits = next((at for at, byte in enumerate(window) if byte not in DIGITS), len(window))
+        digits = len(window) - len(window.lstrip(DIGITS))
         if digits == 0:
             return Idle() if window[0] in b"\r\n" else Noise()
         if digits == len(window):
-            return More(whole=self._run(window)) if digits < self.longest else Noise(digits)
+            # Of too many, whole twelves go: what stays is still judged by where all of them began.
+            return More(whole=self._run(window)) if digits < self.longest else Noise(digits - digits % 12)
         if digits % 12 and window[digits] not in b"\r\n":
             return Noise(digits)
         return self._run(window[:digits])
 
-    def _run(self, digits: bytes) -> Frame:
+    def _run(self, digits: bytes) -> Frame | Noise:
+        if len(digits) % 12 and self._spoilt:
+            return Noise(len(digits))  # the end of a frame that was reported when the wrong byte came
         if len(digits) % 12:
             return Frame(len(digits), (Fault("length", f"{len(digits)} digits are no frames of 12"),))
         blocks = (digits[at : at + 12] for at in range(0, len(digits), 12))

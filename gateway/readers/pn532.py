@@ -131,7 +131,7 @@ def _judged(body: bytes, *, size: int) -> Step:
         return Bad("checksum", size)
     if body == b"\x7f\x81":
         return Frame(size, (Fault("syntax", "the PN532 did not understand the last command"),))
-    if body[0] == CHIP:
+    if body[0] == CHIP and len(body) > 2 and body[1] % 2:  # a command's code is even, its answer's one more
         return Frame(size, _meaning(body[1:-1]))
     if body[0] == HOST:
         return Frame(size, answer=False)

@@ -146,6 +146,8 @@ def test_a_fixed_uid_that_starts_with_80_is_a_card():
     ("line", "kind"),
     [
         ("0000ff05fbd60134353 68a00", "protocol"),
+        ("0000ff05fbd50234353 68a00", "protocol"),
+        ("0000ff01ffd52b00", "protocol"),
         ("0000ff05fbd501343536 8a00", "checksum"),
         ("0000ff05fbd50134358b00", "length"),
         ("00000005fbd5013435368b00", "framing"),
