@@ -15,7 +15,7 @@ from server.demo.roster import Pupil, Roster
 from server.schools.models import School
 
 SEED = 20261127
-PRESENT, LATE = 0.965, 0.02
+PRESENT, LATE, FAITHFUL = 0.965, 0.02, 0.95
 HOME_SENIOR, HOME_JUNIOR = 17 * 3600 + 5 * 60, 17 * 3600 + 15 * 60
 BATCH = 400  # taps that go into one transaction
 BOOT = "demo-history"
@@ -73,7 +73,7 @@ def _close(school: School, day: date) -> None:
 def _taps(school: School, people: Roster, day: date, chance: random.Random) -> Iterator[wire.Tap]:
     for pupil in people.pupils:
         if chance.random() < PRESENT:
-            gate = "east" if chance.random() < 0.65 else "south"
+            gate = pupil.gate if chance.random() < FAITHFUL else "east"
             yield _tap(school, pupil, day, _arrives(pupil, chance), gates.at(gate, "in"))
             home = HOME_SENIOR if pupil.senior else HOME_JUNIOR
             yield _tap(school, pupil, day, home + chance.uniform(60, 20 * 60), gates.at(gate, "out"))
@@ -83,7 +83,8 @@ def _arrives(pupil: Pupil, chance: random.Random) -> float:
     bell = morning.bell_of(pupil)
     if chance.random() < LATE:
         return bell + chance.uniform(7, 25) * 60
-    return bell - 60 * chance.triangular(1, 32, 9)
+    habit = random.Random(pupil.number).triangular(2, 32, 10)  # minutes before the bell, this child's usual
+    return bell - 60 * max(1.0, chance.gauss(habit, 2.5))
 
 
 def _tap(school: School, pupil: Pupil, day: date, second: float, reader: gates.Reader) -> wire.Tap:

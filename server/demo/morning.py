@@ -128,21 +128,18 @@ class _Morning:
         reader = gates.at(gate, direction)
         return Moment(second, reader.id, card=pupil.chips[reader.chip], pupil=pupil)
 
-    def _gate(self) -> str:
-        return "east" if self.chance.random() < 0.65 else "south"
-
     def _late(self) -> Iterator[Moment]:
         for count, senior in ((LATE_SENIOR, True), (LATE_JUNIOR, False)):
             for pupil in self._deal_of(count, senior=senior):
                 first, last = bell_of(pupil) + GRACE + 120, bell_of(pupil) + 27 * 60
-                yield self._tap(pupil, self.chance.uniform(first, last), self._gate())
+                yield self._tap(pupil, self.chance.uniform(first, last), pupil.gate)
 
     def _early(self) -> Iterator[Moment]:
         for place, pupil in enumerate(self._deal(EARLY)):
-            yield self._tap(pupil, STARTS + 50 + 75 * place, self._gate())
+            yield self._tap(pupil, STARTS + 50 + 75 * place, pupil.gate)
 
     def _crowd(self) -> list[Moment]:
-        found = [self._tap(pupil, self._arrives(pupil), self._gate()) for pupil in self.deck]
+        found = [self._tap(pupil, self._arrives(pupil), pupil.gate) for pupil in self.deck]
         return [*found, self._tap(self.lost, SENIOR_BELL + 7 * 60 if not self.lost.senior else 7 * 3600, "east")]
 
     def _arrives(self, pupil: Pupil) -> float:

@@ -16,10 +16,8 @@ GIRLS = (
     "婷 雪 颖 琳 倩 瑶 敏 洁 璇 悦"
 )
 ELDERS = "桂英 秀兰 玉珍 淑华 凤英 秀英 玉兰 桂兰 秀珍 素芬"
-PARENTS = (
-    "建国 志明 海燕 晓红 丽娟 春梅 卫东 永强 文静 国华 艳 军 勇 芳 丽 强 平 霞 玲 斌 "
-    "红梅 小燕 立新 玉梅 俊 慧 燕 辉 娜 刚"
-)
+MOTHERS = "海燕 晓红 丽娟 春梅 文静 艳 芳 丽 霞 玲 红梅 小燕 玉梅 慧 燕 娜 雪梅 秀琴 晓燕 丽萍 佩芳 琴 蓉 英"
+FATHERS = "建国 志明 卫东 永强 国华 军 勇 强 平 斌 立新 俊 辉 刚 建华 志刚 海涛 文军 晓东 波 超 峰 明 涛"
 
 
 class Names:
@@ -41,9 +39,13 @@ class Names:
         self._taken.add(name)
         return name
 
-    def parent(self, surname: str) -> str:
-        """A mother's or father's name."""
-        return surname + self.chance.choice(PARENTS.split())
+    def mother(self, surname: str) -> str:
+        """A mother's name."""
+        return surname + self.chance.choice(MOTHERS.split())
+
+    def father(self, surname: str) -> str:
+        """A father's name."""
+        return surname + self.chance.choice(FATHERS.split())
 
     def elder(self, surname: str) -> str:
         """A grandmother's name."""

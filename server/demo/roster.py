@@ -14,6 +14,7 @@ SIBLINGS = 24  # pairs in two grades who share one mother, and so one number
 SHARED_NUMBERS = 8  # couples who gave the same number twice
 BARRED = 3  # fathers with a number who may learn nothing
 ABROAD = 5  # mothers who read English
+EAST = 0.65  # of the pupils come from the east
 LOST = 1  # pupils whose first card was lost
 
 
@@ -47,7 +48,7 @@ class Care:
 
 @dataclass(frozen=True)
 class Pupil:
-    """A child. The card has two chips: 125 kHz for the east gate, 13.56 MHz for the south gate."""
+    """A child. The card has two chips, 125 kHz for the east gate and 13.56 MHz for the south gate; `gate` is nearer."""
 
     number: str
     name: str
@@ -55,6 +56,7 @@ class Pupil:
     class_name: str
     seat: int
     chips: tuple[str, str]
+    gate: str
     care: tuple[Care, ...] = ()
     lost_chips: tuple[str, ...] = ()
 
@@ -138,7 +140,8 @@ class _Families:
         surname = self.names.surname()
         number = f"{2026 - (one.grade - 7)}{one.name[-3]}{seat:02d}"
         name = self.names.pupil(surname)
-        return Pupil(number, name, one.grade, one.name, seat, self._chips(), self._family(name[0]))
+        gate = "east" if self.chance.random() < EAST else "south"
+        return Pupil(number, name, one.grade, one.name, seat, self._chips(), gate, self._family(name[0]))
 
     def _chips(self) -> tuple[str, str]:
         while True:
@@ -163,10 +166,10 @@ class _Families:
         return (mother,)
 
     def _mother(self) -> str:
-        return self.names.parent(self.names.surname())
+        return self.names.mother(self.names.surname())
 
     def _father(self, surname: str) -> Care:
-        return Care(self._guardian(self.names.parent(surname)), "father", 2)
+        return Care(self._guardian(self.names.father(surname)), "father", 2)
 
     def _guardian(self, name: str, *, phone: bool = True, verified: bool = True) -> Guardian:
         self._guardians += 1

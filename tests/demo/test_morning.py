@@ -86,7 +86,9 @@ def test_the_simulator_can_read_the_script(happening: list[Moment], tmp_path: Pa
 
 def a_pupil(*numbers: str) -> roster.Pupil:
     care = tuple(roster.Care(roster.Guardian(k, "", number), "mother", 1) for k, number in enumerate(numbers))
-    return roster.Pupil("1", "何俊杰", 8, "八（2）班", 1, ("em4100:4500000001", "iso14443a:04000000000180"), care)
+    return roster.Pupil(
+        "1", "何俊杰", 8, "八（2）班", 1, ("em4100:4500000001", "iso14443a:04000000000180"), "east", care
+    )
 
 
 def test_expected_texts_of_a_day_worked_out_by_hand() -> None:
