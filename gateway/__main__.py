@@ -3,13 +3,13 @@
 import argparse
 import logging
 import os
+import pkgutil
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from gateway import config, decode, readers, simulate, timebase
-from gateway.app import Gateway
 from gateway.feedback import FeedbackError
 from gateway.spool import SpoolUnusable
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         return int(args.command(args))
-    except (config.ConfigError, timebase.ClockError, readers.UnknownReader, decode.BadHex) as error:
+    except (config.ConfigError, timebase.ClockError, decode.BadHex) as error:
         print(error, file=sys.stderr)
         return 2
     except (SpoolUnusable, FeedbackError) as error:
@@ -37,7 +37,9 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=args.log.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     threading.excepthook = end_process
     sys.setswitchinterval(SWITCH_S)
-    gateway = Gateway(config.load(args.config))
+    settings = config.load(args.config)
+    # By name: check and decode work, and at once, where there is no serial port's library.
+    gateway = pkgutil.resolve_name("gateway.app:Gateway")(settings)
     gateway.stop_on_signals()
     gateway.run()
     return 0
@@ -55,9 +57,13 @@ def check(args: argparse.Namespace) -> int:
 
 
 def say_what_bytes_mean(args: argparse.Namespace) -> int:
-    """One JSON line for each card or fault."""
-    for line in decode.lines(args.reader, " ".join(args.hex)):
-        print(line)
+    """One JSON line for each card or fault, on stdout; the known readers if this is none of them."""
+    try:
+        for line in decode.lines(args.reader, " ".join(args.hex)):
+            print(line)
+    except readers.UnknownReader as error:
+        print(decode.unknown())
+        print(error, file=sys.stderr)
     return 0
 
 

@@ -17,6 +17,8 @@ class BadHex(ValueError):
 
 def octets(text: str) -> bytes:
     """Bytes from hex as people paste it: `02 36`, `02:36`, `0x02, 0x36`, over several lines. Raises BadHex."""
+    if not text.strip():
+        return b""
     digits = _ORNAMENT.sub("", text)
     if wrong := re.search(r"[^0-9A-Fa-f]", digits):
         raise BadHex(f"{wrong[0]!r} is no hex digit (after {wrong.start()} digits); write bytes as in: 02 36 37 03")
@@ -32,6 +34,11 @@ def lines(reader: str, text: str) -> Iterator[str]:
     protocol = readers.load(reader)()
     line = octets(text)
     return chain.from_iterable(map(_told, chain(protocol.feed(line), protocol.flush())))
+
+
+def unknown() -> str:
+    """The JSON line for a reader that is none: it lists the known."""
+    return json.dumps({"fault": "unknown-reader", "known": readers.names()})
 
 
 def _told(value: Value) -> list[str]:

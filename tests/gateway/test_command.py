@@ -1,12 +1,14 @@
 """`gatebell-gateway`: what a person types and reads."""
 
 import fcntl
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from gateway import readers
 from gateway.__main__ import main
 from tests.gateway.conftest import Write
 
@@ -45,12 +47,35 @@ def test_decode_says_what_bytes_mean(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == '{"card": "em4100:67003B51C6"}\n{"fault": "checksum"}\n'
 
 
-@pytest.mark.parametrize(
-    ("words", "says"), [(["decode", "rdm630", "00"], "known: "), (["decode", "rdm6300", "zz"], "hex digit")]
-)
-def test_decode_refuses_what_it_does_not_know(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(words) == 2
-    assert says in capsys.readouterr().err
+def test_decode_of_any_bytes_is_json_lines_and_exit_code_0(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in readers.names():
+        for line in (b"", b"\x02", b"\xff" * 300, bytes(range(256)) * 4, b"9" * 10_000, b"READY\r\n"):
+            assert main(["decode", name, line.hex()]) == 0
+    told = capsys.readouterr()
+    assert told.err == "" and all(json.loads(line).keys() <= {"card", "fault"} for line in told.out.splitlines())
+
+
+def test_decode_lists_the_readers_when_it_is_asked_for_another(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["decode", "rdm630", "00"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out) == {"fault": "unknown-reader", "known": readers.names()}
+    assert "unknown reader 'rdm630'; known: " in told.err and "rdm6300" in told.err
+
+
+def test_decode_says_what_is_no_hex(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["decode", "rdm6300", "zz"]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and "hex digit" in told.err
+
+
+def test_decode_and_check_need_neither_a_serial_port_nor_a_broker(write: Write) -> None:
+    line = (
+        "import sys; sys.modules.update(dict.fromkeys(['serial', 'paho', 'gpiozero']));"
+        "from gateway.__main__ import main; sys.exit(main())"
+    )
+    for words in (["decode", "em18", "343530304335443145394238"], ["check", "--config", str(write())]):
+        asked = [sys.executable, "-c", line, *words]
+        assert subprocess.run(asked, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
 def test_a_wrong_clock_variable_is_no_traceback(
