@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
@@ -24,6 +25,15 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Pin = Annotated[int, msgspec.Meta(ge=0, le=27)]
 Shard = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{2}$")]
 PATTERNS = {r"'^[a-z0-9]": "only a-z, 0-9 and '-', at most 32 characters", r"'^[0-9]{2}": "two digits, like 00"}
+STAND_INS = {  # for keys that are missing or wrong, and told as such
+    "school": "school",
+    "gateway": "gateway",
+    "data_dir": ".",
+    "profile": "rdm6300",
+    "port": "loop://",
+    "direction": "in",
+    "reader": [{"id": "none", "profile": "rdm6300", "port": "loop://", "direction": "in"}],
+}
 COMMON = ("baud", "confirm")  # options that every profile has
 SCHEMES = ("socket", "loop", "rfc2217", "spy", "alt", "hwgrep")
 
@@ -131,11 +141,8 @@ def check(path: Path, environment: Mapping[str, str] = os.environ) -> Findings:
         return Findings(problems=[f"{path}: {error.strerror}; give the right file with --config"])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         return Findings(problems=[f"{path}: not TOML: {error}"])
-    problems = [f"{path}: {problem}" for problem in _shape(Config, tables, "")]
-    if problems:
-        return Findings(problems=problems)
-    config = msgspec.convert(tables, Config)
-    problems = [f"{path}: {problem}" for problem in _sense(config)]
+    config = msgspec.convert(_sound(Config, tables, 0), Config)
+    problems = [f"{path}: {problem}" for problem in chain(_shape(Config, tables, ""), _sense(config))]
     warnings = [f"{path}: {warning}" for warning in _doubts(config)]
     return Findings(None if problems else config, problems, warnings)
 
@@ -171,6 +178,23 @@ def _table(kind: type[msgspec.Struct], value: Any, place: str) -> Iterator[str]:
             yield from _shape(declared.type, value[name], _join(place, name))
         elif declared.required:
             yield f"{_join(place, name)}: missing; see gateway.toml.example"
+
+
+def _sound(kind: type[msgspec.Struct], table: Any, number: int) -> dict[str, Any]:
+    """What of a table has the right shape, with stand-ins for what is needed: its sense can be judged all the same."""
+    given = table if isinstance(table, dict) else {}
+    sound: dict[str, Any] = {}
+    for declared in msgspec.structs.fields(kind):
+        name, value = declared.name, given.get(declared.name)
+        if isinstance(declared.type, type) and issubclass(declared.type, msgspec.Struct):
+            sound[name] = _sound(declared.type, value, 0)
+        elif declared.type == tuple[ReaderSection, ...] and isinstance(value, list):
+            sound[name] = [_sound(ReaderSection, item, place) for place, item in enumerate(value, 1)]
+        elif name in given and not list(_shape(declared.type, value, "")):
+            sound[name] = value
+        elif declared.required:
+            sound[name] = f"unnamed-{number}" if name == "id" else STAND_INS[name]
+    return sound
 
 
 def _said(error: msgspec.ValidationError, kind: Any, value: Any) -> str:

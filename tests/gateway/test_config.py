@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway import config
 from gateway.config import Config, ConfigError, check, load
@@ -95,6 +97,28 @@ def test_a_good_file_has_no_problem(tmp_path: Path) -> None:
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     found = problems(tmp_path, GOOD.replace("school", "schol").replace('"in"', '"inn"').replace("gate-1", "Gate 1"))
     assert [line.split(":")[0] for line in sorted(found)] == ["gateway", "reader[1].direction", "schol", "school"]
+
+
+def test_wrong_keys_do_not_hide_wrong_values(tmp_path: Path) -> None:
+    text = GOOD.replace("school", "schol").replace("rdm6300", "rdm630").replace('"in"', '"inn"')
+    found = problems(tmp_path, f"mqtt.urls = []\n{text}\noptions = 3\n[[reader]]\n")
+    assert {line.split(":")[0] for line in found} == {
+        *("schol", "school", "mqtt.urls", "reader[1].profile", "reader[1].direction", "reader[1].options"),
+        *("reader[2].id", "reader[2].profile", "reader[2].port", "reader[2].direction"),
+    }
+
+
+KEYS = st.sampled_from([*Config.__struct_fields__, *config.ReaderSection.__struct_fields__, "urls", "max_mb", "green"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 40) | st.floats() | st.text("aß.:/ ", max_size=8) | st.just("rdm6300"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
+)
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=8))
+def test_no_file_makes_the_check_fail_itself(tables: dict[str, object]) -> None:
+    sound = msgspec.convert(config._sound(Config, tables, 0), Config)
+    assert all(isinstance(line, str) for line in [*config._shape(Config, tables, ""), *config._sense(sound)])
 
 
 def test_a_gate_needs_a_reader(tmp_path: Path) -> None:
