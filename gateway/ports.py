@@ -137,7 +137,7 @@ class Port:
 
     def _diagnose(self, chunk: bytes, values: tuple[Value, ...]) -> None:
         """Bytes without end and no frame are a wrong pin, baud or profile: say so once, without a number."""
-        if any(isinstance(value, Card) or value.kind == "phantom" for value in values):
+        if any(isinstance(value, Card) or value.cards or value.kind == "phantom" for value in values):
             self._unframed, self._noise = 0, b""
             self._report(ReaderHealth.UP, "frames again")
             return

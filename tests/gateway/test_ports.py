@@ -146,6 +146,19 @@ def test_phantom_frames_do_not_make_a_reader_mute(opened: Open, inbox: Inbox, ca
             assert not isinstance(inbox.get(timeout=0.3), Health)
 
 
+def test_a_wallet_and_a_telephone_at_a_reader_do_not_make_it_mute(opened: Open, inbox: Inbox, cable: Cable) -> None:
+    opened("pn532")
+    is_up(inbox)
+    wallet = "0000ff18e8d54b020100040804d0bbe11a02004400070416c6c2d73881c800"
+    for line in (wallet, "0000ff0cf4d54b010100042004083a5bc15800"):
+        for _ in range(20):
+            cable.write(bytes.fromhex(line))
+    assert next_of(inbox, Read).values[0].kind == "two-cards"
+    with pytest.raises(Empty):
+        while True:
+            assert not isinstance(inbox.get(timeout=0.3), Health)
+
+
 @pytest.fixture
 def pn532(cable: Cable) -> Iterator[Any]:
     """A simulated PN532 at the far end; `power` cleared is a reader without a voice."""
