@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import config
@@ -115,6 +115,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=8))
 def test_no_file_makes_the_check_fail_itself(tables: dict[str, object]) -> None:
     sound = msgspec.convert(config._sound(Config, tables, 0), Config)

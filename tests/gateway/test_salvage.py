@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import salvage
@@ -125,6 +125,7 @@ def test_stored_rows_are_not_sent_again_after_damage(tmp_path: Path, clock: Cloc
     assert cards(tmp_path, clock) == expected
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 7), st.data())
 def test_a_row_is_found_in_any_bytes_and_never_with_a_wrong_bit(noise: bytes, bit: int, data: st.DataObject) -> None:
     row = ROW
