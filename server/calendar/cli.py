@@ -123,7 +123,7 @@ def bells() -> None:
 @click.option("--since", type=Days(), help="First date on which these hours count; default: today.")
 @click.option("--weekday", "weekdays", multiple=True, type=AS_WEEKDAY, help="Repeat; default: Monday to Friday.")
 @click.pass_obj
-def set_bells(  # noqa: PLR0913, each is an option of the command
+def set_bells(
     school: School,
     session_name: str,
     hours: tuple[int, int],

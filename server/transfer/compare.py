@@ -134,6 +134,8 @@ class Comparison:
             row = {"id": new_id(), "school_id": self.school.id, "text": entry.card, "pupil_id": pupil_id}
             self.writes.inserts[Card].append(row | {"state": CardState.ACTIVE, "since": self.now})
             words.append(f"card: + {entry.card}")
+            if pupil_id in self.records.holders:
+                self.notes.append(f"row {entry.row}: {entry.name} has another active card; if it is lost, mark it so")
         elif card.pupil_id is None:
             self.writes.change(Card, card.id, pupil_id=pupil_id, state=CardState.ACTIVE, since=self.now)
             words.append(f"card: + {entry.card}, which nobody held")

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server.cards.models import Card
+from server.cards.models import Card, CardState
 from server.people import rules as people
 from server.people.models import Guardian, Guardianship, Pupil, SchoolClass
 
@@ -32,6 +32,7 @@ class Records:
     pupils: dict[str, Any]  # by number
     short: dict[str, Any]  # by number without the zeros before it
     cards: dict[str, Any]  # by canonical text
+    holders: set[uuid.UUID]  # pupils with an active card
     guardians: dict[tuple[str, str], Known]  # by keyed hash of the number, and people.same_name(name)
     numbers: dict[str, Known]  # by keyed hash alone
     families: dict[uuid.UUID, dict[uuid.UUID, tuple[Known, Any]]]  # pupil -> guardian
@@ -61,13 +62,15 @@ def recorded(session: Session, school_id: str) -> Records:
     )
     query = select(Pupil.id, Pupil.number, Pupil.name, Pupil.class_id, Pupil.seat, Pupil.active)
     pupils = session.execute(query.where(Pupil.school_id == school_id)).all()
-    cards = session.execute(select(Card.id, Card.text, Card.pupil_id, Card.state).where(Card.school_id == school_id))
+    card = select(Card.id, Card.text, Card.pupil_id, Card.state).where(Card.school_id == school_id)
+    cards = session.execute(card).all()
     guardians = _guardians(session, school_id)
     return Records(
         classes={people.same_name(row.name): row for row in classes},
         pupils={row.number: row for row in pupils},
         short={row.number.lstrip("0"): row for row in pupils},
         cards={row.text: row for row in cards},
+        holders={row.pupil_id for row in cards if row.pupil_id and row.state == CardState.ACTIVE},
         guardians={(known.phone, people.same_name(known.name)): known for known in guardians.values() if known.phone},
         numbers={known.phone: known for known in guardians.values() if known.phone},
         families=_families(session, school_id, guardians),

@@ -191,6 +191,13 @@ def test_a_lost_card_stays_lost_and_a_card_of_nobody_is_taken(run: Run) -> None:
     assert "card: + em4100:67003B51C8, which nobody held" in result.output
 
 
+def test_a_second_card_is_added_and_said(run: Run) -> None:
+    run(HEADER + ROWS)
+    result = run(HEADER + ROWS.replace("67003B51C6", "67003B51C8"))
+    assert "row 2: 王小明 has another active card; if it is lost, mark it so" in result.output
+    assert counts()["card"] == 3
+
+
 def test_zeros_that_a_spreadsheet_ate_do_not_make_a_second_pupil(run: Run) -> None:
     run(HEADER + ROWS.replace("20260801", "00801"))
     result = run(HEADER + ROWS.replace("20260801", "801"))
