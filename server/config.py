@@ -120,15 +120,11 @@ def _overlaid(tables: dict[str, Any], environment: Mapping[str, str]) -> dict[st
 
 
 def _hint(message: str, kind: type[Any]) -> str:
-    match = re.search(r"unknown field `([^`]+)`", message)
-    close = difflib.get_close_matches(match.group(1), sorted(_keys(kind)), 1) if match else []
-    return f"; did you mean `{close[0]}`?" if close else ""
-
-
-def _keys(kind: type[Any]) -> set[str]:
-    found = set()
-    for field in msgspec.structs.fields(kind):
-        found.add(field.name)
-        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
-            found |= _keys(field.type)
-    return found
+    unknown, path = re.search(r"unknown field `([^`]+)`", message), re.search(r"`\$([^`]*)`", message)
+    if unknown is None:
+        return ""
+    for name in path.group(1).split(".")[1:] if path else ():
+        kind = next((field.type for field in msgspec.structs.fields(kind) if field.name == name), kind)
+    known = [field.name for field in msgspec.structs.fields(kind)]
+    close = difflib.get_close_matches(unknown.group(1), known, 1)
+    return f"; did you mean `{close[0]}`?" if close else f"; there are: {', '.join(known)}"

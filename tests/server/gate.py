@@ -27,9 +27,11 @@ SEVEN = datetime(2026, 11, 24, 23, 0, tzinfo=UTC)  # 07:00 in Shanghai
 
 
 def at(clock_time: str) -> datetime:
-    """UTC moment of a wall-clock time of DAY in Shanghai: at("07:41") or at("07:41:30")."""
-    hours, minutes, *seconds = (int(part) for part in clock_time.split(":"))
-    return datetime(DAY.year, DAY.month, DAY.day, hours, minutes, *seconds, tzinfo=UTC) - timedelta(hours=8)
+    """UTC moment of a wall-clock time of DAY in Shanghai: at("07:41"), at("07:41:30"), at("30:00") for the next day."""
+    hours, minutes, seconds = (int(part) for part in (clock_time + ":00").split(":")[:3])
+    return datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC) + timedelta(
+        hours=hours - 8, minutes=minutes, seconds=seconds
+    )
 
 
 def card_of(n: int) -> str:
