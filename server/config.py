@@ -19,13 +19,13 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A table of the TOML file: a key that is not declared here is an error."""
 
 
-class Database(Section):
+class Database(Section, frozen=True):
     """`sqlite:///path` or `postgresql://user@host/name`."""
 
     url: str = "sqlite:///gatebell.db"
 
 
-class Mqtt(Section):
+class Mqtt(Section, frozen=True):
     """Where the broker is. Always a list: the client goes round it when one is gone."""
 
     urls: tuple[str, ...] = ("mqtt://127.0.0.1:1883",)
@@ -37,7 +37,7 @@ class Mqtt(Section):
     key_file: str = ""
 
 
-class Ingest(Section):
+class Ingest(Section, frozen=True):
     """Which part of the wire this worker takes, and how it batches."""
 
     filters: tuple[str, ...] = ("gatebell/1/00/+/+/tap", "gatebell/1/00/+/+/state")
@@ -47,7 +47,7 @@ class Ingest(Section):
     linger_ms: int = 10
 
 
-class Web(Section):
+class Web(Section, frozen=True):
     """The pages. `url` is what people type, used in links and callbacks."""
 
     host: str = "127.0.0.1"
@@ -58,7 +58,7 @@ class Web(Section):
     proxies: int = 0  # reverse proxies in front whose X-Forwarded-For may be believed
 
 
-class Outbox(Section):
+class Outbox(Section, frozen=True):
     """Who sends: providers in the order of preference (their settings stand in [providers.<name>])."""
 
     providers: tuple[str, ...] = ("phone",)
@@ -66,13 +66,13 @@ class Outbox(Section):
     callback_secret_file: str = ""
 
 
-class Secrets(Section):
+class Secrets(Section, frozen=True):
     """The key that encrypts numbers and signs cookies; made on first use."""
 
     key_file: str = "gatebell.key"
 
 
-class Config(Section):
+class Config(Section, frozen=True):
     """The whole file."""
 
     database: Database = Database()
@@ -97,9 +97,10 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: not TOML: {error}") from None
     try:
-        return convert(Config, _overlaid(tables, environment))
+        loaded: Config = convert(Config, _overlaid(tables, environment))
     except ConfigError as error:
         raise ConfigError(f"{path or 'environment'}: {error}") from None
+    return loaded
 
 
 def convert(kind: type[Any], tables: dict[str, Any]) -> Any:

@@ -16,12 +16,12 @@ class PortBusy(RuntimeError):
     """The pages cannot be served at the configured address; the text says which and what to do."""
 
 
-class Server(BaseApplication):  # type: ignore[misc]
+class Server(BaseApplication):
     """gunicorn, told by our configuration instead of by its command line."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
 
     def load_config(self) -> None:
         """What gunicorn asks first."""
@@ -38,7 +38,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
         }
         for name, value in options.items():
-            self.cfg.set(name, value)
+            self.cfg.set(name, value)  # type: ignore[union-attr]
 
     def load(self) -> Flask:
         """The application to serve."""
@@ -49,7 +49,7 @@ def serve(app: Flask) -> None:
     """Serve until SIGTERM. Raises PortBusy."""
     settings: Config = app.extensions["gatebell"]
     claim(settings.web.host, settings.web.port).close()
-    Server(app).run()
+    Server(app).run()  # type: ignore[no-untyped-call]
 
 
 def claim(host: str, port: int) -> socket.socket:

@@ -224,9 +224,9 @@ def troubles(since: datetime, now: datetime, school_id: str | None = None) -> di
     found: dict[str, set[Trouble]] = {}
     for row in db.session.execute(_SILENCES, given):
         found.setdefault(row.school_id, set()).add(Trouble(row.id, row.starts, row.ends, not row.covered))
-    for row in db.session.execute(_SPOOL_GAPS, given):
-        counts = row.closed_at is None and clock.elapsed(row.seen_at, now) >= rules.SETTLE
-        found.setdefault(row.school_id, set()).add(Trouble(row.id, row.since, row.until, counts))
+    for gap in db.session.execute(_SPOOL_GAPS, given):
+        counts = gap.closed_at is None and clock.elapsed(gap.seen_at, now) >= rules.SETTLE
+        found.setdefault(gap.school_id, set()).add(Trouble(gap.id, gap.since, gap.until, counts))
     return {school: frozenset(those) for school, those in found.items()}
 
 
