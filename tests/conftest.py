@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,12 +29,15 @@ def no_outside_world(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Postgres]:
-    """One real PostgreSQL server of our own for the whole run."""
+def postgres() -> Iterator[services.Postgres]:
+    """One real PostgreSQL server of our own for the whole run, in a folder that its user may reach."""
     if not services.Postgres.available():
         services.missing("postgresql")
-    with services.Postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
+    # Not under pytest's own folder: for root that one is closed to everyone else, again at each new run.
+    with tempfile.TemporaryDirectory(prefix="gatebell-postgres-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        with services.Postgres(Path(folder)) as server:
+            yield server
 
 
 @pytest.fixture(scope="session")
