@@ -152,7 +152,7 @@ class Postgres(Service):
             self.data.mkdir(parents=True, mode=0o700)
             if os.getuid() == 0:
                 shutil.chown(self.data, "postgres", "postgres")
-        initialise = ["initdb", "-D", str(self.data), "-A", "trust", "-U", "gatebell", "-E", "UTF8", "--no-sync"]
+            initialise = ["initdb", "-D", str(self.data), "-A", "trust", "-U", "gatebell", "-E", "UTF8", "--no-sync"]
             subprocess.run(self._as_postgres(initialise), check=True, capture_output=True)
         options = ["fsync=off", "synchronous_commit=on", "max_connections=200", f"port={self.port}"]
         options += ["listen_addresses=127.0.0.1", "unix_socket_directories="]
