@@ -72,7 +72,7 @@ def init_app(app: Flask) -> None:
     for filter_ in (hours, seconds, day_words, month_words, role_words, span):
         app.add_template_filter(filter_)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(asset=asset, icon=icon)
+    app.jinja_env.globals.update(asset=asset, icon=icon, clock_time=clock_time)
 
 
 def open_to_machines(app: Flask, routes: ModuleType) -> None:
@@ -164,6 +164,11 @@ def seconds(moment: datetime) -> Markup:
     """07:52:06, the seconds smaller."""
     local = clock.local(moment, timezone())
     return Markup('{}<small class="sec">:{}</small>').format(f"{local:%H:%M}", f"{local:%S}")
+
+
+def clock_time() -> str:
+    """The time at the school now, 07:52:06."""
+    return f"{clock.local(clock.now(), timezone()):%H:%M:%S}"
 
 
 def day_words(day: date) -> str:

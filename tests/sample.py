@@ -87,7 +87,7 @@ def write(*, grades: tuple[int, ...] = (8, 10), of_grade: int = 2, pupils: int =
         for n, pupil in enumerate(everybody):
             rows.add(pupil)
             mother = _family(rows, pupil, n)
-            _history(rows, pupil, chance)
+            _history(rows, pupil, classes[n % len(classes)].timetable, chance)
             _morning(rows, pupil, n, classes[n % len(classes)].timetable, mother, chance)
         _strange_cards(rows, everybody[-1])
         rows.save(session)
@@ -172,13 +172,13 @@ def _ship(pupil: Pupil, guardian: Guardian, relation: Relation, rank: int) -> Gu
     )
 
 
-def _history(rows: Rows, pupil: Pupil, chance: random.Random) -> None:
+def _history(rows: Rows, pupil: Pupil, timetable: str, chance: random.Random) -> None:
     for back in range(1, 25):
         day = DAY - dt.timedelta(days=back)
         if day.weekday() < 5 and day.month == 11:
             late = 4 if chance.random() < 0.06 else 0
             status = Status.EXCUSED if chance.random() < 0.03 else Status.LEFT
-            first = moment(7, 20 + chance.randrange(20), chance.randrange(60), day)
+            first = moment(0, _minute(timetable, late, chance), chance.randrange(60), day)
             _day(rows, pupil, status, first=None if status == Status.EXCUSED else first, late=late, day=day)
 
 
@@ -218,9 +218,8 @@ def _morning(rows: Rows, pupil: Pupil, n: int, timetable: str, mother: Guardian,
         return _day(rows, pupil, Status.UNEXPLAINED)
     if kind == 33:
         return _day(rows, pupil, Status.EXCUSED)
-    bell = 7 * 60 + (20 if timetable == "senior" else 45)
     late = chance.randrange(1, 8) if kind == 13 else 0
-    minute = bell + late if late else bell - 1 - min(28, int(abs(chance.gauss(9, 7))))
+    minute = _minute(timetable, late, chance)
     at = moment(0, 0, minute * 60 + chance.randrange(60) + 0.25)
     whole = at.replace(microsecond=0)
     if kind == 39 and n < 100:
@@ -232,6 +231,12 @@ def _morning(rows: Rows, pupil: Pupil, n: int, timetable: str, mother: Guardian,
     _tap(rows, pupil, n, at, "in")
     _texts(rows, pupil, mother, whole, "in", n, late=late)
     return _day(rows, pupil, Status.LATE if late else Status.IN_SCHOOL, first=whole, late=late)
+
+
+def _minute(timetable: str, late: int, chance: random.Random) -> int:
+    """When somebody of this timetable comes, in minutes after midnight."""
+    bell = 7 * 60 + (20 if timetable == "senior" else 45)
+    return bell + late if late else bell - 1 - min(28, int(abs(chance.gauss(9, 7))))
 
 
 def _tap(rows: Rows, pupil: Pupil, n: int, at: dt.datetime, direction: str) -> None:
@@ -273,7 +278,7 @@ def _texts(rows: Rows, pupil: Pupil, mother: Guardian, at: dt.datetime, kind: st
     rows.add(row)
     if state == TextState.QUEUED:
         return
-    took = at + dt.timedelta(seconds=1.2)
+    took = row.sent_at or at
     if n % 17 == 0:
         rows.add(_attempt(row, 1, "mobile", at + dt.timedelta(seconds=0.8), "retry_other"))
         row.attempts = 2
@@ -293,8 +298,9 @@ def text(
     pupil: Pupil, guardian: Guardian, *, at: dt.datetime, kind: str = "in", state: TextState, body: str, n: int = 1
 ) -> OutboxText:
     """A text to a guardian about something at the gate."""
-    sent = None if state == TextState.QUEUED else at + dt.timedelta(seconds=1.2)
-    settled = at + dt.timedelta(seconds=2.1) if state in {TextState.DELIVERED, TextState.FAILED} else None
+    slow = int(pupil.number[-2:]) % 12 / 10
+    sent = None if state == TextState.QUEUED else at + dt.timedelta(seconds=0.9 + slow)
+    settled = at + dt.timedelta(seconds=1.8 + slow) if state in {TextState.DELIVERED, TextState.FAILED} else None
     return OutboxText(
         id=new_id(),
         school_id="mingde",

@@ -21,7 +21,8 @@ def make_hub(state: BlueprintSetupState) -> None:
 def stream() -> Response:
     """Server-sent events until the page or the session is gone; 503 when too many pages are open."""
     hub: Hub = current_app.extensions["gatebell-live"]
-    joined = hub.join(guard.the_user().school_id, request.cookies.get(guard.cookie_name(), ""))
+    school = guard.the_school()
+    joined = hub.join(school.id, school.timezone, request.cookies.get(guard.cookie_name(), ""))
     if joined is None:
         return Response("too many open pages", 503, {"Retry-After": "30"}, mimetype="text/plain")
     events = hub.events(joined, request.args.get("seen", ""))

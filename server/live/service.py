@@ -29,6 +29,7 @@ class Stream:
     """One open page."""
 
     school_id: str
+    timezone: str
     token: str
     ended: bool = False
 
@@ -44,12 +45,12 @@ class Hub:
         self.changed = threading.Condition()
         self.poller: threading.Thread | None = None
 
-    def join(self, school_id: str, token: str) -> Stream | None:
+    def join(self, school_id: str, timezone: str, token: str) -> Stream | None:
         """A new stream; None when there are as many as this process can bear."""
         with self.changed:
             if len(self.streams) >= self.most:
                 return None
-            stream = Stream(school_id, token)
+            stream = Stream(school_id, timezone, token)
             self.streams.add(stream)
             if self.poller is None:
                 self.poller = threading.Thread(target=self._poll, name="live", daemon=True)
@@ -69,7 +70,7 @@ class Hub:
         `seen` is the mark of what the page showed when it was made, so nothing is missed between page and stream.
         """
         try:
-            yield _event("beat")
+            yield _event("beat", stream)
             told = time.monotonic()
             while not stream.ended:
                 self._wait(stream, seen, told + self.pace())
@@ -78,9 +79,9 @@ class Hub:
                 mark, age = self.marks.get(stream.school_id, seen), time.monotonic() - told
                 if age > REFRESH or (mark != seen and age >= self.pace()):
                     seen, told = mark, time.monotonic()
-                    yield _event("changed")
+                    yield _event("changed", stream)
                 else:
-                    yield _event("beat")
+                    yield _event("beat", stream)
         finally:
             self.leave(stream)
 
@@ -140,5 +141,6 @@ def newest(school_id: str) -> str:
     return "-".join(str(clock.to_millis(part) if isinstance(part, datetime) else part) for part in row)
 
 
-def _event(name: str) -> str:
-    return f"event: {name}\ndata:\n\n"
+def _event(name: str, stream: Stream) -> str:
+    """With the time at the school, so that a page which is cut off can say when its numbers stopped."""
+    return f"event: {name}\ndata: {clock.local(clock.now(), stream.timezone):%H:%M:%S}\n\n"

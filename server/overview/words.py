@@ -23,6 +23,7 @@ RELATIONS = {
     "grandfather": lazy_gettext("Grandfather"),
     "other": lazy_gettext("Guardian"),
 }
+PROVIDERS = {"phone": lazy_gettext("the demo phone"), "kannel": "Kannel"}
 TIMETABLES = {
     "default": lazy_gettext("Lessons"),
     "senior": lazy_gettext("Senior"),
@@ -51,7 +52,7 @@ class Share:
 
 def init(bp: Blueprint) -> None:
     """Give the templates these words."""
-    for filter_ in (class_words, relation_words, initials, day_after):
+    for filter_ in (class_words, relation_words, provider_words, initials, day_after):
         bp.add_app_template_filter(filter_)
     for function in (timetable, share, missing_words, before_words, chart_words, page_mark, weekdays):
         bp.add_app_template_global(function)
@@ -65,6 +66,11 @@ def class_words(school_class: SchoolClass) -> str:
 def relation_words(relation: str) -> str:
     """妈妈 / Mother"""
     return str(RELATIONS.get(relation, RELATIONS["other"]))
+
+
+def provider_words(name: str) -> str:
+    """Who takes the texts, as staff call it."""
+    return str(PROVIDERS.get(name, name))
 
 
 def initials(name: str) -> str:

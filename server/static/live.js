@@ -7,6 +7,7 @@
   if (!stream) return;
   const bar = document.getElementById("cut-off");
   let heard = Date.now();
+  let schoolTime = main.querySelector("[data-clock]")?.dataset.clock ?? "";
   let waiting = false; // a refresh is due, but something of the list is under a finger
   let cut = false;
 
@@ -38,13 +39,14 @@
     }, { passive: true });
   }
 
-  function alive() {
+  function alive(event) {
     heard = Date.now();
+    schoolTime = event.detail.data;
     if (cut) { cut = false; bar.hidden = true; refresh(); }
     show();
   }
   stream.addEventListener("beat", alive);
-  stream.addEventListener("changed", () => { alive(); refresh(); });
+  stream.addEventListener("changed", (event) => { alive(event); refresh(); });
   // The login has ended: the server sends the whole page there.
   document.addEventListener("htmx:sse:error", (event) => { if (event.detail.status === 401) location.reload(); });
 
@@ -54,7 +56,7 @@
     if (age > CUT_OFF && !cut) {
       cut = true;
       const words = bar.querySelector("[data-stopped]");
-      words.textContent = words.dataset.words.replace("{time}", new Date(heard).toLocaleTimeString([], { hour12: false }));
+      words.textContent = words.dataset.words.replace("{time}", schoolTime);
       bar.hidden = false;
     }
     if (!badge) return;

@@ -27,6 +27,7 @@ FLAGS = [
     "--no-first-run",
     "--disable-quic",
 ]
+TALLEST = 1500  # of a picture for the manual, in CSS pixels
 KEEP = os.environ.get("GATEBELL_SCREENSHOTS") == "1"  # read before the tests' environment is emptied
 ASKED_FOR = (
     "Failed to load resource: the server responded with a status of 4",
@@ -177,7 +178,7 @@ def keep(page: Page, name: str) -> None:
     SCREENS.mkdir(parents=True, exist_ok=True)
     size = page.viewport_size or {"width": 1280, "height": 900}
     tall = page.evaluate("document.documentElement.scrollHeight")
-    page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(tall, 2400))})
+    page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(tall, TALLEST))})
     page.wait_for_timeout(150)
     page.screenshot(path=str(SCREENS / f"{name}.png"))
     page.set_viewport_size(size)
