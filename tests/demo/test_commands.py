@@ -35,6 +35,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.delenv("CI", raising=False)
     return load("test", monkeypatch)
 
 
@@ -216,6 +217,23 @@ def test_a_program_is_found_where_debian_puts_it(script: Any, tmp_path: Path, mo
     (tmp_path / "15" / "initdb").touch()
     (tmp_path / "here").touch(mode=0o755)
     assert [script.present(name) for name in script.NEEDED] == [False, True, True]
+
+
+def test_only_what_is_missing_is_installed_and_never_with_recommendations(
+    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "apt-get"
+    fake.write_text(f'#!/bin/sh\necho "$DEBIAN_FRONTEND $@" >> {tmp_path}/asked\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    script.POLICY = tmp_path / "policy-rc.d"
+    script.apt = lambda: ["env"]
+    script.NEEDED = {"bash": ["sh"], "kannel": ["no-such-program"]}
+    script.setup.ensure = lambda lock: None
+    assert script.prepare() == ["kannel"]
+    update, install = (tmp_path / "asked").read_text().splitlines()
+    assert update.startswith("noninteractive") and update.endswith(" update")
+    assert install.endswith("install -y --no-install-recommends kannel")
 
 
 def test_services_stay_stopped_only_while_packages_are_installed(
