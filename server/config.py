@@ -44,7 +44,7 @@ class Ingest(Section, frozen=True):
     client_id: str = "gatebell-ingest-00"
     sharded: bool = False
     batch: int = 500
-    linger_ms: int = 10
+    linger_ms: int = 2
 
 
 class Web(Section, frozen=True):

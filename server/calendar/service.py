@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from datetime import date, datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session as Database
 
 from server import clock
@@ -14,6 +14,14 @@ from server.errors import Refused
 from server.schools.models import School
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+_TERMS = select(Term.starts, Term.ends).where(Term.school_id == bindparam("school"))
+_SPECIAL = select(CalendarDay.kind, CalendarDay.as_weekday).where(
+    CalendarDay.school_id == bindparam("school"), CalendarDay.date == bindparam("day")
+)
+_BELLS = select(
+    BellTime.timetable, BellTime.session, BellTime.starts, BellTime.ends, BellTime.since, BellTime.weekdays
+).where(BellTime.school_id == bindparam("school"))
 
 
 class BadCalendar(Refused):
@@ -57,19 +65,15 @@ def _all_on(school_id: str, day: date) -> list[tuple[rules.Session, ...]]:
 
 
 def _weekday(school_id: str, day: date) -> int | None:
-    terms = db.session.execute(select(Term.starts, Term.ends).where(Term.school_id == school_id))
-    query = select(CalendarDay.kind, CalendarDay.as_weekday)
-    row = db.session.execute(query.where(CalendarDay.school_id == school_id, CalendarDay.date == day)).first()
+    terms = db.session.execute(_TERMS, {"school": school_id})
+    row = db.session.execute(_SPECIAL, {"school": school_id, "day": day}).first()
     special = rules.Special(row.kind == DayKind.SCHOOL, row.as_weekday) if row else None
     return rules.weekday(day, terms=[(term.starts, term.ends) for term in terms], special=special)
 
 
 def _bells(school_id: str) -> dict[str, list[rules.Bell]]:
-    query = select(
-        BellTime.timetable, BellTime.session, BellTime.starts, BellTime.ends, BellTime.since, BellTime.weekdays
-    )
     found: dict[str, list[rules.Bell]] = {}
-    for row in db.session.execute(query.where(BellTime.school_id == school_id)):
+    for row in db.session.execute(_BELLS, {"school": school_id}):
         session = rules.Session(row.session, row.starts, row.ends)
         found.setdefault(row.timetable, []).append(rules.Bell(session, row.since, row.weekdays))
     return found
