@@ -14,6 +14,7 @@ QUEUED = 200_000
 MAX_PAYLOAD = 1024 * 1024
 
 _MOSQUITTO = """listener {port} 127.0.0.1
+set_tcp_nodelay true
 allow_anonymous true
 persistence true
 persistence_location {folder}/

@@ -113,7 +113,7 @@ class Mosquitto(Service):
         """mosquitto with a written configuration."""
         configuration = self.folder / "mosquitto.conf"
         configuration.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
+            f"listener {self.port} 127.0.0.1\nset_tcp_nodelay true\nallow_anonymous true\npersistence true\n"
             f"persistence_location {self.folder}/\nautosave_interval 30\nmax_queued_messages 200000\n"
             + ("user root\n" if os.getuid() == 0 else "")
         )
