@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
 
 from gateway.readers import _checks, _identity
 from gateway.readers._layout import Layout
-from gateway.readers.base import Fault, Frame, Step
+from gateway.readers.base import Fault, Frame, Reader, Step
 
 CHECKS = {"xor": _checks.xor, "sum": _checks.total}
 
@@ -27,6 +29,7 @@ class Shape:
     tail: bytes = b""
     order: str = "msb"
 
+    @cached_property
     def layout(self) -> Layout:
         """The frame without its meaning."""
         head = max(len(self.header), 1) if self.length_at is None else self.length_at + 1
@@ -83,3 +86,18 @@ def shape(
         bytes.fromhex(tail),
         order,
     )
+
+
+class Shaped(Reader):
+    """A reader whose frame is known; its file gives the `shape`."""
+
+    technology = "active"
+    shape: ClassVar[Shape]
+
+    def take(self, window: bytes) -> Step:
+        frame = self.shape.layout.take(window)
+        return self.shape.meaning(frame) if isinstance(frame, bytes) else frame
+
+    @classmethod
+    def frame(cls, card: str) -> bytes:
+        return cls.shape.framed(card)

@@ -1,8 +1,10 @@
 """The M100 family of UHF modules: `BB type command length parameters sum 7E`; some clones bracket with AA and DD."""
 
+from typing import ClassVar
+
 from gateway.readers import _checks, _identity
 from gateway.readers._layout import Layout, ends_with_sum
-from gateway.readers.base import Frame, Step, Value
+from gateway.readers.base import Frame, Reader, Step, Value
 
 HOST, REPLY, NOTICE = 0, 1, 2
 TAG, POLL_MANY, STOP, REGION, POWER = 0x22, 0x27, 0x28, 0x07, 0xB6
@@ -54,3 +56,30 @@ def script(layout: Layout, *, region: str, power_dbm: float) -> bytes:
 def many(layout: Layout) -> bytes:
     """Poll 65,535 times."""
     return framed(layout, kind=HOST, code=POLL_MANY, parameters=b"\x22\xff\xff")
+
+
+class Bracketed(Reader):
+    """A module of the family; its file gives the `layout`. `region` is the law of the country."""
+
+    baud = 115200
+    technology = "epc"
+    interval = 2.0
+    longest: ClassVar[int] = LONGEST
+    layout: ClassVar[Layout]
+
+    def __init__(self, region: str = "china-900", power_dbm: float = 20.0) -> None:
+        super().__init__()
+        self._script = script(self.layout, region=region, power_dbm=power_dbm)
+
+    def take(self, window: bytes) -> Step:
+        return take(self.layout, window)
+
+    def start(self) -> bytes:
+        return self._script
+
+    def poll(self) -> bytes:
+        return self.nudge(many(self.layout))
+
+    @classmethod
+    def frame(cls, card: str) -> bytes:
+        return notice(cls.layout, card)

@@ -29,10 +29,9 @@ class Active(Reader):
     ) -> None:
         super().__init__()
         self._shape = _active.shape(header, size=size, check=check, id=id, order=order, tail=tail, length_at=length_at)
-        self._layout = self._shape.layout()
 
     def take(self, window: bytes) -> Step:
-        frame = self._layout.take(window)
+        frame = self._shape.layout.take(window)
         return self._shape.meaning(frame) if isinstance(frame, bytes) else frame
 
     @classmethod

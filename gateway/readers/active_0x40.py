@@ -6,25 +6,14 @@ Source: a Stack Overflow question (copy at example-a.com/answer/43001797); its a
 from typing import ClassVar
 
 from gateway.readers import _active
-from gateway.readers.base import Card, Fault, Reader, Step
-
-SHAPE = _active.shape("40", size=7, check="xor:0", id="2:6", order="bcd")
-LAYOUT = SHAPE.layout()
+from gateway.readers.base import Card, Fault
 
 
-class Active0x40(Reader):
+class Active0x40(_active.Shaped):
     baud = 115200
-    technology = "active"
     longest: ClassVar[int] = 7
-
-    def take(self, window: bytes) -> Step:
-        # 40  00  label x4  xor
-        frame = LAYOUT.take(window)
-        return SHAPE.meaning(frame) if isinstance(frame, bytes) else frame
-
-    @classmethod
-    def frame(cls, card: str) -> bytes:
-        return SHAPE.framed(card)
+    # 40  00  label x4  xor
+    shape = _active.shape("40", size=7, check="xor:0", id="2:6", order="bcd")
 
 
 PROTOCOL = Active0x40

@@ -7,25 +7,14 @@ The baud is not stated there.
 from typing import ClassVar
 
 from gateway.readers import _active
-from gateway.readers.base import Card, Fault, Reader, Step
-
-SHAPE = _active.shape("2F50", size=2, length_at=2, check="xor:1", id="7:9", tail="2E")
-LAYOUT = SHAPE.layout()
+from gateway.readers.base import Card, Fault
 
 
-class ActiveBioenable(Reader):
+class ActiveBioenable(_active.Shaped):
     baud = 9600
-    technology = "active"
     longest: ClassVar[int] = 2 + 255
-
-    def take(self, window: bytes) -> Step:
-        # 2F 50  place of check  server  reader  00 00  tag x2  battery  time x6  xor  2E
-        frame = LAYOUT.take(window)
-        return SHAPE.meaning(frame) if isinstance(frame, bytes) else frame
-
-    @classmethod
-    def frame(cls, card: str) -> bytes:
-        return SHAPE.framed(card)
+    # 2F 50  place of check  server  reader  00 00  tag x2  battery  time x6  xor  2E
+    shape = _active.shape("2F50", size=2, length_at=2, check="xor:1", id="7:9", tail="2E")
 
 
 PROTOCOL = ActiveBioenable

@@ -6,25 +6,14 @@ Source: TZ-RD05 manual p.5 (manualshive 1187336): the check is the sum of all by
 from typing import ClassVar
 
 from gateway.readers import _active
-from gateway.readers.base import Card, Fault, Reader, Step
-
-SHAPE = _active.shape("7E", size=4, length_at=1, check="sum:0", id="5:9", tail="03")
-LAYOUT = SHAPE.layout()
+from gateway.readers.base import Card, Fault
 
 
-class ActiveTzone(Reader):
+class ActiveTzone(_active.Shaped):
     baud = 9600
-    technology = "active"
     longest: ClassVar[int] = 4 + 255
-
-    def take(self, window: bytes) -> Step:
-        # 7E  len  reader x3  tag x4  state  battery mV x2  temperature x2  humidity  sum  03
-        frame = LAYOUT.take(window)
-        return SHAPE.meaning(frame) if isinstance(frame, bytes) else frame
-
-    @classmethod
-    def frame(cls, card: str) -> bytes:
-        return SHAPE.framed(card)
+    # 7E  len  reader x3  tag x4  state  battery mV x2  temperature x2  humidity  sum  03
+    shape = _active.shape("7E", size=4, length_at=1, check="sum:0", id="5:9", tail="03")
 
 
 PROTOCOL = ActiveTzone

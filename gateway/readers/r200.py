@@ -4,38 +4,12 @@ Sources: Sichuan Ruipin vendor sketch; PyPI rfid-r200 0.1.1. The frame's sum mis
 must be right too.
 """
 
-from typing import ClassVar
-
 from gateway.readers import _bracket
-from gateway.readers.base import Card, Fault, Reader, Step
-
-LAYOUT = _bracket.layout(0xAA, 0xDD)
+from gateway.readers.base import Card, Fault
 
 
-class R200(Reader):
-    """`region` is the law of the country, `power_dbm` the transmit power."""
-
-    baud = 115200
-    technology = "epc"
-    interval = 2.0
-    longest: ClassVar[int] = _bracket.LONGEST
-
-    def __init__(self, region: str = "china-900", power_dbm: float = 20.0) -> None:
-        super().__init__()
-        self._script = _bracket.script(LAYOUT, region=region, power_dbm=power_dbm)
-
-    def take(self, window: bytes) -> Step:
-        return _bracket.take(LAYOUT, window)
-
-    def start(self) -> bytes:
-        return self._script
-
-    def poll(self) -> bytes:
-        return self.nudge(_bracket.many(LAYOUT))
-
-    @classmethod
-    def frame(cls, card: str) -> bytes:
-        return _bracket.notice(LAYOUT, card)
+class R200(_bracket.Bracketed):
+    layout = _bracket.layout(0xAA, 0xDD)
 
 
 PROTOCOL = R200
