@@ -189,7 +189,7 @@ def role_words(role: str) -> str:
 
 
 def span(value: float | None) -> str:
-    """Seconds as people read them: 1.8, 12, 95."""
+    """Seconds as people read them: 0.03, 1.8, 12, 95."""
     if value is None:
         return "–"
-    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
+    return f"{value:.{2 if value < 0.995 else 1 if value < 9.95 else 0}f}"

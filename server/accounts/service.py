@@ -13,9 +13,10 @@ from sqlalchemy import delete, select
 from server import clock, crypt
 from server.accounts import rules
 from server.accounts.models import LoginFailure, LoginSession, Role, RoleGrant, User
-from server.db import db
+from server.db import db, insert, table
 from server.errors import Refused
 
+_failures_table = table(LoginFailure)
 hasher = PasswordHasher()  # argon2id; tests put the cheapest profile here
 
 FAULTS = {
@@ -99,11 +100,10 @@ def _failures(login: str, address: str, now: datetime) -> tuple[LoginFailure, Lo
 
 
 def _failure(subject: str, now: datetime) -> LoginFailure:
+    """The row of a login or an address, locked: guesses at the same time are counted one after the other."""
     key = crypt.look_up(subject)
-    row = db.session.get(LoginFailure, key)
-    if row is None:
-        row = LoginFailure(key=key, count=0, last_at=now)
-        db.session.add(row)
+    db.session.execute(insert(_failures_table).values(key=key, count=0, last_at=now).on_conflict_do_nothing())
+    row = db.session.scalars(select(LoginFailure).where(LoginFailure.key == key).with_for_update()).one()
     if clock.elapsed(row.last_at, now) > rules.FORGOTTEN_SECONDS:
         row.count = 0
     return row

@@ -63,6 +63,14 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """The taps of one gate on a day, and when the newest came in."""
+
+    taps: int = 0
+    newest: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
 class FeedRow:
     """One tap: `late`, `in`, `left`, `unknown` (nobody's card) or `lost` (a card reported lost)."""
 
@@ -110,24 +118,26 @@ def counts(user: User, day: dt.date) -> Counts:
 def gates(school_id: str, day: dt.date, now: dt.datetime) -> list[Gate]:
     """All gates by name, with their taps of the day and their newest silence."""
     rows = db.session.scalars(select(Gateway).where(Gateway.school_id == school_id).order_by(Gateway.name)).all()
-    taps = select(Tap.gateway_id, func.count()).where(Tap.school_id == school_id, Tap.day == day)
-    by_gate = {gateway: count for gateway, count in db.session.execute(taps.group_by(Tap.gateway_id))}
+    taps = select(Tap.gateway_id, func.count(), func.max(Tap.received_at))
+    of_day = taps.where(Tap.school_id == school_id, Tap.day == day).group_by(Tap.gateway_id)
+    by_gate = {gateway: Seen(count, newest) for gateway, count, newest in db.session.execute(of_day)}
     recent = select(Silence).where(Silence.school_id == school_id, _ends_after(now - JUST_BACK))
     silences = {silence.gateway_id: silence for silence in db.session.scalars(recent.order_by(Silence.starts))}
-    return [_gate(row, by_gate.get(row.id, 0), silences.get(row.id)) for row in rows]
+    return [_gate(row, by_gate.get(row.id, Seen()), silences.get(row.id)) for row in rows]
 
 
 def _ends_after(moment: dt.datetime) -> ColumnElement[bool]:
     return or_(Silence.ends.is_(None), Silence.ends > moment)
 
 
-def _gate(row: Gateway, taps: int, silence: Silence | None) -> Gate:
+def _gate(row: Gateway, seen: Seen, silence: Silence | None) -> Gate:
+    taps, heard = seen.taps, max(filter(None, (row.heard_at, seen.newest)), default=None)
     if row.heard_at is None:
-        return Gate(row.id, row.name, "never", taps, None)
+        return Gate(row.id, row.name, "never", taps, heard)
     if silence is not None:
         state = "silent" if silence.ends is None else "back"
-        return Gate(row.id, row.name, state, taps, row.heard_at, silence.starts, silence.ends)
-    return Gate(row.id, row.name, "working" if row.online else "offline", taps, row.heard_at)
+        return Gate(row.id, row.name, state, taps, heard, silence.starts, silence.ends)
+    return Gate(row.id, row.name, "working" if row.online else "offline", taps, heard)
 
 
 def silences_on(school: School, day: dt.date) -> list[Silence]:

@@ -73,6 +73,14 @@
     if (stream._htmx && stream._htmx.sse && stream._htmx.sse.delayCanceller) stream._htmx.sse.delayCanceller();
     retry();
   });
+  // The newest message of a phone is at its foot; whoever scrolled up to read is left there.
+  const foot = () => document.querySelector("[data-foot]");
+  let atFoot = true;
+  const toFoot = () => { if (atFoot && foot()) foot().scrollTop = foot().scrollHeight; };
+  foot()?.addEventListener("scroll", () => { atFoot = foot().scrollHeight - foot().scrollTop - foot().clientHeight < 40; });
+  toFoot();
+  document.addEventListener("htmx:after:swap", toFoot);
+
   setInterval(show, 1000);
   setInterval(() => { if (cut) retry(); }, 15000);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) { heard = Date.now(); } });

@@ -67,6 +67,16 @@ def test_a_tap_appears_on_today_by_itself(served: Served, opened: Open) -> None:
     expect(page.locator("[data-badge]").first).to_contain_text("实时")
 
 
+def test_an_opened_table_stays_open_when_the_page_refreshes(served: Served, opened: Open) -> None:
+    page = opened()
+    page.get_by_text("用表格看这些数字").click()
+    expect(page.locator(".numbers table")).to_be_visible()
+    with served.site.app.app_context(), transaction() as session:
+        session.add(sample.tap(clock.now(), seq=7003, card="em4100:00000BEEF2"))
+    expect(page.locator("tr.feed-row").first).to_contain_text("EEF2")
+    expect(page.locator(".numbers table")).to_be_visible()
+
+
 def test_the_feed_does_not_move_under_the_pointer(served: Served, opened: Open) -> None:
     page = opened()
     first = page.locator("tr.feed-row").first

