@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from server import clock, settings
 from server.attendance import rules
+from server.attendance.models import PupilDay
 from server.calendar import service as calendar
 from server.db import db
 from server.gates import service as gates
@@ -45,7 +46,8 @@ class Turns:
         """School and date, the newest first; a school counts as done when the caller comes back after its last."""
         troubles = gates.troubles(now - gates.LOOK_BACK, now)
         for school in db.session.scalars(select(School).order_by(School.id)).all():
-            mine, before = troubles.get(school.id, frozenset()), self.troubles.get(school.id, frozenset())
+            mine = frozenset(each for each in troubles.get(school.id, ()) if each.counts)
+            before = self.troubles.get(school.id, frozenset())
             known = self._looked(school, now)
             days = _touched(school, mine ^ before, now) | self._turned(school, known)
             for day in sorted(days, reverse=True):
@@ -77,7 +79,7 @@ def _plan(school: School, today: date, now: datetime) -> tuple[Plan, datetime | 
 
 
 def _touched(school: School, troubles: frozenset[gates.Trouble], now: datetime) -> set[date]:
-    """The school's dates, today and some before, on which a trouble that came, ended or was mended may count."""
+    """The school's dates, of those with verdicts, on which a trouble that came, ended or was mended may count."""
     today = clock.local_day(now, school.timezone)
     oldest = clock.local_day(now - gates.LOOK_BACK, school.timezone)
     found: set[date] = set()
@@ -85,4 +87,5 @@ def _touched(school: School, troubles: frozenset[gates.Trouble], now: datetime) 
         first = max(oldest, clock.local_day(trouble.since, school.timezone))
         last = min(today, clock.local_day(trouble.until or now, school.timezone))
         found.update(first + timedelta(days=n) for n in range((last - first).days + 1))
-    return {day for day in found if calendar.is_school_day(school.id, day)}
+    judged = select(PupilDay.date).where(PupilDay.school_id == school.id, PupilDay.date.in_(sorted(found))).distinct()
+    return {day for day in db.session.scalars(judged) if calendar.is_school_day(school.id, day)} if found else set()

@@ -115,6 +115,14 @@ def test_a_gap_of_an_earlier_day_that_is_mended_clears_that_day(pupils, monkeypa
     assert mornings() == ["absent"] * 3
 
 
+def test_disorder_on_the_way_judges_nobody_and_opens_no_day_before_the_first(pupils, monkeypatch) -> None:
+    arrive("07:30", seq=2)  # its first number is still on the way
+    assert sum(pass_time(monkeypatch, "07:30:05").values()) == 3
+    assert len(gate.rows(SpoolGap, "id")) == 1
+    assert sum(pass_time(monkeypatch, "07:31").values()) == 3  # now it counts, from the day before on
+    assert set(gate.rows(PupilDay, "date")) == {gate.DAY}
+
+
 def mornings() -> list[str]:
     return [
         row.verdict["sessions"]["am"]["state"] for row in gate.rows(PupilDay, "date", "verdict") if row.date == gate.DAY
