@@ -6,10 +6,12 @@ Every tap is another card, another pupil and another number. Prints one JSON obj
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pty
 import queue
+import socket
 import subprocess
 import sys
 import tempfile
@@ -39,7 +41,6 @@ from server.outbox.rules import percentiles  # noqa: E402
 from server.people.models import Guardian, Guardianship, Pupil, Relation, SchoolClass  # noqa: E402
 from server.schools.models import School  # noqa: E402
 from server.taps.models import Tap  # noqa: E402
-from tests.services import free_port, wait_for_port  # noqa: E402
 
 LIMIT_MS = 120.0
 LINES = 2  # readers; each shows a card twice, as its profile demands
@@ -94,6 +95,22 @@ class Smsbox(ThreadingHTTPServer):
                 continue
             found.setdefault(number, []).append(came)
         return found
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int) -> None:
+    """Return once somebody listens there. Raises ConnectionRefusedError after ten seconds."""
+    for _ in range(200):
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise ConnectionRefusedError(f"nobody listens on port {port}")
 
 
 def number_of(tap: int) -> str:
