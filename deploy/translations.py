@@ -63,7 +63,8 @@ def committed() -> Catalog:
 
 def updated() -> Catalog:
     """The committed translations for today's strings; what is gone from the source is gone here too."""
-    known, fresh = committed(), Catalog("zh_Hans_CN", project="Gatebell", version="1", fuzzy=False, header_comment="# Gatebell")
+    known = committed()
+    fresh = Catalog("zh_Hans_CN", project="Gatebell", version="1", fuzzy=False, header_comment="# Gatebell")
     fresh.last_translator = fresh.language_team = fresh.msgid_bugs_address = "-"
     fresh.creation_date = fresh.revision_date = WRITTEN
     for message in source():

@@ -67,6 +67,13 @@ def test_a_tap_appears_on_today_by_itself(served: Served, opened: Open) -> None:
     expect(page.locator("[data-badge]").first).to_contain_text("实时")
 
 
+def test_the_page_is_live_also_when_a_script_is_slow(served: Served, opened: Open) -> None:
+    page = opened()
+    page.context.route("**/hx-sse.min.js", lambda route: (page.wait_for_timeout(400), route.continue_()))
+    with page.expect_request("**/live?*"):
+        page.goto("/texts")
+
+
 def test_an_opened_table_stays_open_when_the_page_refreshes(served: Served, opened: Open) -> None:
     page = opened()
     page.get_by_text("用表格看这些数字").click()

@@ -163,7 +163,7 @@ def test_the_pupil_page_tells_the_day_from_the_tap_to_the_phone(site: Site, offi
     words = plain(office.text(f"/pupils/{pupil_id}"))
     assert name in words and "In school" in words
     story = words[words.index("Card at") : words.index("November 2026")]
-    order = ["Card at 3号门, in", "Text to Mother", "mobile did not take it", "the demo phone took it", "'s phone has it"]
+    order = ["Card at 3号门, in", "Text to Mother", "mobile did not take it", "demo phone took it", "s phone has it"]
     assert [story.index(each) for each in order] == sorted(story.index(each) for each in order)
     assert re.search(r"[12]\.\d s after the tap", story)
 
