@@ -59,9 +59,9 @@ class Web(Section, frozen=True):
 
 
 class Outbox(Section, frozen=True):
-    """Who sends: providers in the order of preference (their settings stand in [providers.<name>])."""
+    """Who sends: providers in order of preference (their settings stand in [providers.<name>]); none: texts wait."""
 
-    providers: tuple[str, ...] = ("phone",)
+    providers: tuple[str, ...] = ()
     senders: int = 4
     callback_secret_file: str = ""
 

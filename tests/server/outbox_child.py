@@ -13,7 +13,11 @@ def main(url: str, folder: str) -> None:
     """Send by the phone provider until SIGTERM, with leases short enough for a test."""
     rules.LEASE, rules.FRESH_CLAIM = 1.0, 0.5
     settings = config.Config(
-        database=config.Database(url=url), secrets=config.Secrets(key_file=f"{folder}/key"), run_dir=folder
+        database=config.Database(url=url),
+        secrets=config.Secrets(key_file=f"{folder}/key"),
+        outbox=config.Outbox(providers=("phone",)),
+        run_dir=folder,
+        demo=True,
     )
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

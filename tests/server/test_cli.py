@@ -122,12 +122,21 @@ def test_check_looks_at_each_schools_calendar(run, tmp_path: Path) -> None:
     assert "its last term ended on 2020-02-01" in run("check").output
 
 
+def test_check_says_when_no_provider_would_carry_a_text(run) -> None:
+    assert "outbox.providers is empty: no family gets a text" in run("check").output
+
+
 @pytest.mark.mosquitto
-def test_check_is_content_with_what_works(run, mosquitto: services.Mosquitto) -> None:
+def test_check_is_content_with_what_works(run, tmp_path: Path, mosquitto: services.Mosquitto) -> None:
+    smsbox = services.free_port()
+    (tmp_path / "gatebell.toml").write_text(
+        f'[outbox]\nproviders = ["kannel"]\n[providers.kannel]\nurl = "http://127.0.0.1:{smsbox}/cgi-bin/sendsms"\n'
+    )
     run("db", "upgrade")
     run("school", "add", "no2", "--name", "x")
     for version in ("5", "3.1.1"):
-        result = run("check", GATEBELL_MQTT__URLS=mosquitto.url, GATEBELL_MQTT__VERSION=version)
+        with socket.create_server(("127.0.0.1", smsbox)):
+            result = run("check", GATEBELL_MQTT__URLS=mosquitto.url, GATEBELL_MQTT__VERSION=version)
         assert (result.exit_code, result.output) == (0, "all is well\n")
 
 

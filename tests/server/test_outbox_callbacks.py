@@ -137,9 +137,16 @@ def test_providers_are_found_by_their_file_names() -> None:
         providers.load("kanel")
 
 
+def test_the_demos_phones_are_no_provider_for_a_real_school() -> None:
+    with pytest.raises(config.ConfigError, match="`phone` is the demo's; name a real one"):
+        providers.opened(config.Config(outbox=config.Outbox(providers=("phone",))))
+
+
 def test_a_providers_settings_are_its_own_and_a_typo_is_named() -> None:
     good = config.Config(
-        outbox=config.Outbox(providers=("kannel", "phone")), providers={"kannel": {"sender": "10690000"}}
+        outbox=config.Outbox(providers=("kannel", "phone")),
+        providers={"kannel": {"sender": "10690000"}},
+        demo=True,
     )
     assert [provider.name for provider in providers.opened(good)] == ["kannel", "phone"]
     bad = config.Config(outbox=config.Outbox(providers=("kannel",)), providers={"kannel": {"pasword": "x"}})
