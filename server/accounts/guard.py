@@ -105,11 +105,6 @@ def the_school() -> School:
     return school
 
 
-def login_required(view: Callable[P, R]) -> Callable[P, R]:
-    """Say in the code what is true of every page anyway."""
-    return view
-
-
 def needs_role(*roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Only holders of one of these roles; others get a 403."""
 
