@@ -13,7 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from flask import Flask
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from server import clock, config
@@ -31,6 +32,7 @@ LINGER = 0.02  # seconds that a result may wait for others to share its commit
 SWEEP = 1.0
 ASKED_AT_ONCE = 10
 WAIT_FOR_DATABASE = 1.0
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 
 
 class Sender:
@@ -77,8 +79,8 @@ class Sender:
     def _guarded(self, action: Callable[[], None]) -> None:
         try:
             action()
-        except OperationalError as error:
-            log.error("the outbox cannot use the database, trying again: %s", type(error.orig).__name__)
+        except DATABASE_AWAY as error:
+            log.error("the outbox cannot use the database, trying again: %s", type(error).__name__)
             time.sleep(WAIT_FOR_DATABASE)
 
     def _poll(self) -> bool:

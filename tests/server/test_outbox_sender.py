@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from server import clock
 from server.db import db, transaction
@@ -218,6 +218,30 @@ def test_a_phone_that_was_kept_waiting_takes_nothing_after_the_deadline(app: Fla
         phone().send(Outgoing(uuid.uuid4(), "+861", "x", 60, True, "", time.monotonic() - 0.1))
     assert failed.value.outcome is Outcome.RETRY_SAME
     assert db.session.scalar(select(func.count()).select_from(PhoneText)) == 0
+
+
+def test_a_lost_database_is_waited_for_and_nothing_is_lost_or_doubled(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(rules, "LEASE", 1.0)
+    monkeypatch.setattr(sender, "WAIT_FOR_DATABASE", 0.05)
+    if db.engine.dialect.name != "postgresql":
+        return
+    provider = ScriptedProvider()
+    provider.ask = lambda text_id: (  # type: ignore[method-assign]
+        Answer.TAKEN if text_id in {text.text_id for text in provider.sent} else Answer.NOT_TAKEN
+    )
+    ids = queued(*many(150))
+    others = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                  " AND pid <> pg_backend_pid()")  # fmt: skip
+    with sending(app, provider):
+        for done in (20, 60, 100):
+            soon(lambda: len(provider.sent) >= done)  # noqa: B023
+            db.session.execute(others)
+            db.session.rollback()
+        soon(all_in("sent", count=150), seconds=30)
+    assert sorted(text.text_id for text in provider.sent) == sorted(ids)
+    assert "cannot use the database" in caplog.text
 
 
 def test_references_of_accepted_texts_are_kept(app: Flask, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def opened(settings: config.Config) -> list[Provider]:
     """The configured providers in order of preference, each with its own settings. Raises ConfigError."""
     if "phone" in settings.outbox.providers and not settings.demo:
         # Texts would count as delivered that no family ever sees.
-        raise config.ConfigError("outbox.providers: `phone` is the demo's; name a real one, as in [\"kannel\"]")
+        raise config.ConfigError('outbox.providers: `phone` is the demo\'s; name a real one, as in ["kannel"]')
     return [_opened(name, settings.providers.get(name, {})) for name in settings.outbox.providers]
 
 
