@@ -78,7 +78,7 @@ def _schools() -> Iterator[str]:
 
 def _providers(settings: config.Config) -> Iterator[str]:
     if not settings.outbox.providers:
-        yield "outbox.providers is empty: no family gets a text; name a provider, as in [\"kannel\"]"
+        yield 'outbox.providers is empty: no family gets a text; name a provider, as in ["kannel"]'
     try:
         for provider in providers.opened(settings):
             yield from (f"provider {provider.name}: {problem}" for problem in provider.check())
