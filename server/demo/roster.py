@@ -178,7 +178,9 @@ class _Families:
         return Guardian(self._guardians, name, number, verified and phone)
 
     def _make_siblings(self, everyone: list[Pupil], elder: int, younger: int) -> None:
-        name = self.names.pupil(everyone[elder].name[0])
+        name = everyone[elder].name
+        while name == everyone[elder].name:
+            name = self.names.pupil(name[0])
         care = (Care(self._guardian(self._mother()), "mother", 1),)
         everyone[elder] = replace(everyone[elder], care=care)
         everyone[younger] = replace(everyone[younger], name=name, care=care)

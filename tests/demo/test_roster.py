@@ -63,3 +63,13 @@ def test_every_chip_is_a_canonical_card(people: roster.Roster) -> None:
             tap = {"id": wire.new_tap_id(), "spool": "0" * 16, "seq": 1, "gateway": "g", "reader": "r", "card": chip}
             tap |= {"direction": "in", "at": 0, "clock": "synced", "boot": "", "ticks": 0}
             wire.decode(wire.Kind.TAP, wire._encoder.encode({"sent": 0, "boot": "", "ticks": 0, "taps": [tap]}))
+
+
+def test_siblings_have_names_of_their_own() -> None:
+    pairs: dict[int, list[str]] = {}
+    for pupil in roster.build().pupils:
+        for care in pupil.care:
+            pairs.setdefault(care.guardian.key, []).append(pupil.name)
+    siblings = [names for names in pairs.values() if len(names) > 1]
+    assert len(siblings) == roster.SIBLINGS
+    assert all(len(set(names)) == len(names) for names in siblings)
