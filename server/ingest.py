@@ -19,7 +19,7 @@ from flask import Flask
 from gateway import wire
 from server import clock, pipeline, service_manager
 from server.config import Config
-from server.db import db, transaction
+from server.db import DATABASE_AWAY, db, transaction
 from server.gates import service as gates
 from server.link import Link, Refused
 from server.outbox import wake
@@ -118,7 +118,7 @@ class Ingest:
     def _guarded(self, act: Callable[[], None]) -> bool:
         try:
             act()
-        except pipeline.DATABASE_AWAY as error:
+        except DATABASE_AWAY as error:
             log.error("the database cannot be used, the gates keep their taps meanwhile: %s", _short(error))
             return False
         return True

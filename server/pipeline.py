@@ -11,8 +11,7 @@ from typing import TypeVar
 import msgspec
 from flask import current_app
 from sqlalchemy import bindparam, select
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, StatementError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
 from gateway import wire
@@ -20,15 +19,13 @@ from server import clock
 from server.attendance import service as attendance
 from server.attendance.turns import Turns
 from server.cards import service as cards
-from server.db import transaction
+from server.db import DATABASE_AWAY, transaction
 from server.gates import service as gates
 from server.jobs import every
 from server.notify import service as notify
 from server.schools.models import School
 from server.taps import service as taps
 
-# The database is gone, locked or full: nothing is wrong with the facts, they are to be tried again later.
-DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 # What a single odd fact can cause, in the database or in a rule.
 ODD_FACT = (StatementError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 CHUNK = 100  # pupils that are judged in one transaction when time alone has changed their day

@@ -13,12 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from flask import Flask
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from server import clock, config
-from server.db import db, transaction
+from server.db import DATABASE_AWAY, db, transaction
 from server.outbox import callbacks, queue, rules
 from server.outbox.providers.base import Outgoing, Provider, SendFailed
 from server.outbox.queue import Claim, Doubt, Result
@@ -32,7 +30,6 @@ LINGER = 0.02  # seconds that a result may wait for others to share its commit
 SWEEP = 1.0
 ASKED_AT_ONCE = 10
 WAIT_FOR_DATABASE = 1.0
-DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 
 
 class Sender:
