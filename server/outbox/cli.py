@@ -1,0 +1,49 @@
+"""`gatebell text count`: what a text costs before anybody sends it."""
+
+import json
+from collections.abc import Iterator
+
+import click
+
+from server.outbox import segments
+from server.outbox.segments import Rule
+
+
+@click.group("text")
+def text() -> None:
+    """Texts to families."""
+
+
+@text.command("count")
+@click.option("--rule", type=click.Choice([rule.value for rule in Rule]), required=True,
+              help="gsm: as the air interface counts; cn: as Chinese operators bill.")  # fmt: skip
+@click.option("--sign", default="", help="The sender's name, which is sent before the text in 【】.")
+@click.argument("words", metavar="TEXT|-")
+def count(rule: str, sign: str, words: str) -> None:
+    """Print encoding, units and messages of TEXT as one JSON object; `-` reads one JSON string a line."""
+    for each in _from_input() if words == "-" else [words]:
+        click.echo(json.dumps(counted(each, Rule(rule), sign)))
+
+
+def counted(words: str, rule: Rule, sign: str = "") -> dict[str, str | int]:
+    """What one text comes to: units are septets, UTF-16 units or (rule cn) characters."""
+    whole = f"【{sign}】{words}" if sign else words
+    found = segments.count(whole, rule)
+    narrow = rule is Rule.GSM and segments.is_gsm(whole)
+    return {"encoding": "gsm7" if narrow else "ucs2", "units": found.units, "segments": found.segments}
+
+
+def _from_input() -> Iterator[str]:
+    for number, line in enumerate(click.get_text_stream("stdin", "utf-8"), 1):
+        if not line.strip():
+            continue
+        try:
+            words = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise click.ClickException(f"line {number} is not JSON: {error}") from None
+        if not isinstance(words, str):
+            raise click.ClickException(f'line {number} is not a JSON string such as "到校"')
+        yield words
+
+
+commands: list[click.Command] = [text]
