@@ -1,6 +1,7 @@
-"""The command `gatebell-gateway`: run, check, simulate, decode."""
+"""The command `gatebell-gateway`: run, check, simulate, decode, forms."""
 
 import argparse
+import json
 import logging
 import os
 import pkgutil
@@ -9,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway import config, decode, readers, simulate, timebase
+from gateway import config, decode, forms, readers, simulate, timebase
 from gateway.feedback import FeedbackError
 from gateway.spool import SpoolUnusable
 
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         return int(args.command(args))
-    except (config.ConfigError, timebase.ClockError, decode.BadHex) as error:
+    except (config.ConfigError, timebase.ClockError, decode.BadHex, forms.NotCanonical) as error:
         print(error, file=sys.stderr)
         return 2
     except (SpoolUnusable, FeedbackError) as error:
@@ -67,6 +68,12 @@ def say_what_bytes_mean(args: argparse.Namespace) -> int:
     return 0
 
 
+def say_other_spellings(args: argparse.Namespace) -> int:
+    """One JSON object: each rule that applies to a card, and the card's text by it."""
+    print(json.dumps(forms.forms(args.card)))
+    return 0
+
+
 def end_process(failure: threading.ExceptHookArgs) -> None:
     """A dead thread is a deaf gateway that looks alive: end it all, systemd starts it anew."""
     told = (failure.exc_type, failure.exc_value or failure.exc_type(), failure.exc_traceback)
@@ -77,7 +84,7 @@ def end_process(failure: threading.ExceptHookArgs) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gatebell-gateway", description="The gate's half of Gatebell.")
-    commands = parser.add_subparsers(required=True, metavar="run | check | simulate | decode")
+    commands = parser.add_subparsers(required=True, metavar="run | check | simulate | decode | forms")
     for name, command, text in (
         ("run", run, "take taps and send them to the school's server"),
         ("check", check, "say all that is wrong with a configuration"),
@@ -94,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     told.add_argument("reader", help=f"one of {', '.join(readers.names())}")
     told.add_argument("hex", nargs="+", help="the bytes, like 02 36 37 30 ...")
     told.set_defaults(command=say_what_bytes_mean)
+    spelt = commands.add_parser("forms", help="a card's number in every spelling that readers and printers use")
+    spelt.add_argument("card", help=f"canonical, as the gate shows it: {forms.EXAMPLE}")
+    spelt.set_defaults(command=say_other_spellings)
     return parser
 
 

@@ -8,6 +8,8 @@ from server import FEATURES
 
 TOP = {"pipeline", "ingest", "demo", "cli", "supervisor", "check", "jobs"}
 ROUTE_PARTS = {"routes", "jobs", "cli"}
+SHARED = {"gateway.wire", "gateway.timebase", "gateway.forms"}  # what the server may use of the gateway
+NEEDS = {"wire": {"msgspec"}, "timebase": {"msgspec"}, "forms": set[str]()}  # beside the standard library
 READER_BANNED = {"serial", "time", "socket", "os", "threading", "select", "datetime", "paho", "subprocess", "pathlib"}
 
 
@@ -34,8 +36,8 @@ def breaches(path: str, source: str) -> list[str]:
 def _forbidden(parts: tuple[str, ...], module: str) -> str | None:
     if parts[0] == "gateway":
         return _gateway(parts, module)
-    if _under(module, "gateway") and not (_under(module, "gateway.wire") or _under(module, "gateway.timebase")):
-        return f"imports {module}: the server may import only gateway.wire and gateway.timebase"
+    if _under(module, "gateway") and not any(_under(module, shared) for shared in SHARED):
+        return f"imports {module}: the server may import only {', '.join(sorted(SHARED))}"
     if len(parts) == 2:
         return None if parts[1] in TOP or parts[1] == "__init__" else _core(module)
     feature, name = parts[1], parts[2]
@@ -47,8 +49,8 @@ def _forbidden(parts: tuple[str, ...], module: str) -> str | None:
 def _gateway(parts: tuple[str, ...], module: str) -> str | None:
     if _under(module, "server"):
         return f"imports {module}: the gateway never imports the server"
-    if parts[1] in {"wire", "timebase"} and not (_is_stdlib(module) or _under(module, "msgspec")):
-        return f"imports {module}: {parts[1]} needs the standard library and msgspec only"
+    if parts[1] in NEEDS and not _is_stdlib(module) and module.split(".", maxsplit=1)[0] not in NEEDS[parts[1]]:
+        return f"imports {module}: {parts[1]} needs only {' and '.join(['the standard library', *NEEDS[parts[1]]])}"
     if parts[1] == "readers" and parts[2] != "__init__":
         inside = _under(module, "gateway") and _under(module, "gateway.readers")
         if (_under(module, "gateway") and not inside) or module.split(".", maxsplit=1)[0] in READER_BANNED:
@@ -79,7 +81,7 @@ def _by_part(feature: str, name: str, module: str) -> str | None:
     parts = module.split(".")
     ours = parts[0] == "server"
     if name == "rules" and not (_is_stdlib(module) or parts[0] in {"msgspec", "phonenumbers"}):
-        pure = ours and parts[2:3] == ["rules"]
+        pure = (ours and parts[2:3] == ["rules"]) or _under(module, "gateway.forms")
         return None if pure else f"imports {module}: rules are pure; only the standard library and other rules"
     if name == "models" and ours and parts[1] in FEATURES and parts[2:3] not in (["rules"], ["models"]):
         return f"imports {module}: models know the database and own rules, never service or routes"

@@ -11,12 +11,15 @@ ROOT = Path(__file__).parents[1]
 
 PLANTED = [
     ("gateway/uplink.py", "from server import db", "never imports the server"),
-    ("gateway/wire.py", "import paho.mqtt.client", "standard library and msgspec only"),
-    ("gateway/timebase.py", "import requests", "standard library and msgspec only"),
+    ("gateway/wire.py", "import paho.mqtt.client", "only the standard library and msgspec"),
+    ("gateway/timebase.py", "import requests", "only the standard library and msgspec"),
+    ("gateway/forms.py", "import msgspec", "only the standard library"),
+    ("gateway/forms.py", "from gateway import wire", "only the standard library"),
+    ("server/cards/rules.py", "from gateway import timebase", "rules are pure"),
     ("gateway/readers/rdm6300.py", "import serial", "bytes in, values out"),
     ("gateway/readers/rdm6300.py", "import time", "bytes in, values out"),
     ("gateway/readers/rdm6300.py", "from gateway import spool", "bytes in, values out"),
-    ("server/taps/service.py", "from gateway.spool import Spool", "only gateway.wire"),
+    ("server/taps/service.py", "from gateway.spool import Spool", "only gateway.forms, gateway.timebase, gateway.wire"),
     ("server/attendance/rules.py", "from flask import request", "rules are pure"),
     ("server/attendance/rules.py", "from sqlalchemy import select", "rules are pure"),
     ("server/attendance/rules.py", "from server import clock", "rules are pure"),
@@ -41,6 +44,7 @@ LEGAL = [
     ("server/attendance/rules.py", "from dataclasses import dataclass\nfrom server.calendar import rules"),
     ("server/attendance/service.py", "from server.calendar import service\nfrom server.attendance import rules"),
     ("server/outbox/routes.py", "from flask import request\ndef f():\n    db.session.commit()"),
+    ("server/cards/rules.py", "from gateway import forms\nfrom gateway.forms import low24"),
     ("server/pipeline.py", "from server.notify import service"),
 ]
 
