@@ -1,6 +1,7 @@
 """`gatebell text count`: what a text costs before anybody sends it."""
 
 import json
+import sys
 from collections.abc import Iterator
 
 import click
@@ -34,7 +35,7 @@ def counted(words: str, rule: Rule, sign: str = "") -> dict[str, str | int]:
 
 
 def _from_input() -> Iterator[str]:
-    for number, line in enumerate(click.get_text_stream("stdin", "utf-8"), 1):
+    for number, line in enumerate(sys.stdin, 1):
         if not line.strip():
             continue
         try:
