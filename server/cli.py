@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class Gatebell(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # ./run's way through the imports
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             return super().invoke(ctx)
         except SENTENCES as error:

@@ -21,7 +21,9 @@ def demo(speed: float, port: int, folder: Path, history: bool, embedded_broker: 
         with stage.alone_in(folder):
             stage.claim_port(port)
             template = stage.template(folder, stop, say, history=history)
-            if not stop.is_set():
+            if stop.is_set():
+                say("stopped; the next start makes the school anew")
+            else:
                 show.run(stage.lay_out(folder, port, template, speed), stop, say, embedded=embedded_broker)
     except stage.CannotStart as error:
         raise click.ClickException(str(error)) from None
