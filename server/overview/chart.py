@@ -1,8 +1,7 @@
 """The chart of arrivals a minute as lines for an SVG: no script, no library, and the same numbers as a table."""
 
 import datetime as dt
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 MINUTE = 60
@@ -48,10 +47,13 @@ class Chart:
 
 @dataclass(frozen=True)
 class Morning:
-    """What the chart is about; times are seconds after the school's midnight."""
+    """What the chart is about; times are seconds after the school's midnight.
 
-    today: Sequence[int]
-    before: Sequence[int]
+    `today` and `before` count the arrivals of each minute after midnight.
+    """
+
+    today: Mapping[int, int]
+    before: Mapping[int, int]
     bells: Sequence[tuple[int, str]]
     silences: Sequence[tuple[int, int]]
     now: int | None
@@ -73,10 +75,9 @@ def window(bells: Iterable[int]) -> tuple[int, int]:
     return (min(bells) - 50 * MINUTE) // 600 * 600, -(-(max(bells) + 25 * MINUTE) // 600) * 600
 
 
-def minutes(times: Iterable[int], starts: int, ends: int) -> list[int]:
+def minutes(arrivals: Mapping[int, int], starts: int, ends: int) -> list[int]:
     """Arrivals in each minute of the window."""
-    found = Counter((at - starts) // MINUTE for at in times)
-    return [found[minute] for minute in range((ends - starts) // MINUTE)]
+    return [arrivals.get(minute, 0) for minute in range(starts // MINUTE, ends // MINUTE)]
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,9 @@ class Axes:
         """Place of a count."""
         return round(BASE - (BASE - TOP) * count / self.most, 1)
 
-    def line(self, times: Sequence[int], until: int) -> list[tuple[float, float]]:
+    def line(self, arrivals: Mapping[int, int], until: int) -> list[tuple[float, float]]:
         """Arrivals a minute up to a time."""
-        found = minutes(times, self.starts, until)
+        found = minutes(arrivals, self.starts, until)
         return [(self.x(self.starts + minute * MINUTE), self.y(count)) for minute, count in enumerate(found)]
 
     def band(self, begins: int, ends: int) -> Band:
@@ -132,14 +133,9 @@ def draw(morning: Morning, width: int) -> Chart:
 def table(morning: Morning) -> list[Slot]:
     """The same numbers in ten-minute lines."""
     starts, ends = window(at for at, _ in morning.bells)
-    today, before = (minutes(times, starts, ends) for times in (morning.today, morning.before))
+    today, before = (minutes(arrivals, starts, ends) for arrivals in (morning.today, morning.before))
     tens = range(0, len(today), 10)
     return [Slot(_clock(starts + t * MINUTE), sum(today[t : t + 10]), sum(before[t : t + 10])) for t in tens]
-
-
-def local_seconds(moment: dt.datetime) -> int:
-    """Seconds after midnight of a moment on the school's wall clock."""
-    return moment.hour * 3600 + moment.minute * 60 + moment.second
 
 
 def _round_up(count: int) -> int:

@@ -45,7 +45,7 @@ class Opened:
 
 def phones(user: User, words: str) -> list[Line]:
     """Phones with the newest text first; `words` is a pupil's name or number, or a part of the phone's number."""
-    found = outbox.phones()
+    found = outbox.phones(user.school_id)
     if words:
         wanted = _recipients(user, words)
         found = [phone for phone in found if phone.recipient in wanted or (words.isdigit() and words in phone.phone)]
@@ -55,8 +55,8 @@ def phones(user: User, words: str) -> list[Line]:
 
 
 def opened(user: User, recipient: str) -> Opened | None:
-    """One phone with all it received; None for a phone that never got a text."""
-    texts = outbox.phone_texts(recipient)
+    """One phone with all it received; None for a phone that never got a text from the user's school."""
+    texts = outbox.phone_texts(user.school_id, recipient)
     if not texts:
         return None
     return Opened(recipient, texts[0].phone, _owners(user.school_id, [recipient]).get(recipient), texts)

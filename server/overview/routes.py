@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from server import clock
-from server.accounts import guard, rules
+from server.accounts import guard
 from server.accounts import service as accounts
 from server.audit import service as audit
 from server.db import transaction
@@ -20,6 +20,7 @@ from server.people import service as people
 
 bp = Blueprint("overview", __name__, template_folder="templates")
 words.init(bp)
+YEARS = range(1970, 2201)
 
 
 @bp.app_context_processor
@@ -48,22 +49,23 @@ def today() -> ResponseReturnValue:
     """Who is in school, what needs a person, and the newest taps."""
     user, school, now = guard.the_user(), guard.the_school(), clock.now()
     mark, day = live.newest(school.id), service.today(school)
-    morning = service.morning(user, school, day, now)
-    gates = service.gates(school.id, day, now)
+    roll, gates = service.roll(user, day), service.gates(school, day, now)
+    morning = service.morning(user, school, day, now, roll=roll, gates=gates)
+    sent = texts.states_on(user, day)
     return render_template(
         "overview/today.html",
         mark=mark,
         day=day,
         now=now,
-        counts=service.counts(user, day),
+        counts=roll.counts,
         morning=morning,
         charts=[chart.draw(morning, width) for width in (760, 340)],
         slots=chart.table(morning),
         gates=gates,
-        todos=todo.todos(user, day, gates),
-        feed=service.feed(user, day),
-        taps=service.taps_on(school.id, day),
-        texts=texts.states_on(user, day),
+        todos=todo.todos(user, day, todo.Known(roll.counts, gates, sent["failed"])),
+        feed=service.feed(user, day, {gate.id: gate.short for gate in gates}),
+        taps=sum(gate.taps for gate in gates),
+        texts=sent,
         latency=outbox.latency(school.id, day),
     )
 
@@ -113,17 +115,18 @@ def pupil(pupil_id: uuid.UUID) -> ResponseReturnValue:
         events=story.events(found, day),
         month=story.month(found, day.replace(day=1), here),
         contacts=people.contacts_of(pupil_id),
-        may_call=bool(accounts.roles_of(user) & rules.MAY_CALL),
+        may_call=people.may_call(user, of_class),
         viewers=audit.viewers(school.id, f"pupil:{pupil_id}", midnight),
     )
 
 
 @bp.post("/pupils/<uuid:pupil_id>/contacts/<uuid:contact_id>/number")
-@guard.needs_role(*rules.MAY_CALL)
 def number(pupil_id: uuid.UUID, contact_id: uuid.UUID) -> ResponseReturnValue:
     """A guardian's whole number, for a call; that it was read is kept."""
     user = guard.the_user()
-    people.visible_pupil(user, pupil_id)
+    _pupil, of_class = people.visible_pupil(user, pupil_id)
+    if not people.may_call(user, of_class):
+        raise NotAllowed
     with transaction():
         subject = f"pupil:{pupil_id}"
         audit.record(user, "number.viewed", subject, clock.now(), {"guardianship": str(contact_id)})
@@ -190,6 +193,9 @@ def _phone_page(recipient: str | None) -> ResponseReturnValue:
     sought = _sought()
     found = phones.phones(user, sought)
     shown = recipient or (found[0].phone.recipient if found else None)
+    opened = phones.opened(user, shown) if shown else None
+    if recipient and opened is None:
+        raise NotFound
     return render_template(
         "overview/phone.html",
         mark=live.newest(user.school_id),
@@ -197,7 +203,7 @@ def _phone_page(recipient: str | None) -> ResponseReturnValue:
         words=sought,
         phones=found,
         chosen=recipient,
-        shown=phones.opened(user, shown) if shown else None,
+        shown=opened,
     )
 
 
@@ -212,9 +218,12 @@ def _is_demo() -> bool:
 def _asked_day() -> dt.date:
     text = request.args.get("day", "")
     try:
-        return dt.date.fromisoformat(text) if text else service.today(guard.the_school())
+        day = dt.date.fromisoformat(text) if text else service.today(guard.the_school())
     except ValueError:
-        raise Refused(_("%(text)s is not a day; write it like 2026-11-25.", text=text)) from None
+        day = dt.date.min
+    if day.year not in YEARS:  # the calendar's first and last days have no neighbours to lead to
+        raise Refused(_("%(text)s is not a day; write it like 2026-11-25.", text=text))
+    return day
 
 
 def _before() -> tuple[dt.datetime, uuid.UUID] | None:

@@ -2,17 +2,18 @@
 
 import datetime as dt
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Row, and_, func, or_, select
+from sqlalchemy import Integer, Row, and_, cast, extract, func, or_, select
 
 from server import clock
 from server.accounts import service as accounts
 from server.accounts.models import User
 from server.attendance.models import PupilDay
 from server.attendance.rules import Status
+from server.calendar import rules as bells
 from server.calendar import service as calendar
 from server.cards.models import Card, CardState
 from server.db import db
@@ -50,6 +51,14 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Roll:
+    """Who is where on a day, and when the first lessons begin: seconds after midnight and the timetable's name."""
+
+    counts: Counts
+    bells: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
 class Gate:
     """One gate: `working`, `back` (silent until just now), `silent`, `offline` (for a moment) or `never` heard."""
 
@@ -58,16 +67,22 @@ class Gate:
     state: str
     taps: int
     heard_at: dt.datetime | None
-    since: dt.datetime | None = None
-    until: dt.datetime | None = None
+    silences: tuple[Silence, ...] = ()  # of the day
 
+    @property
+    def short(self) -> str:
+        """What staff call it."""
+        return short_name(self.id, self.name)
 
-@dataclass(frozen=True)
-class Seen:
-    """The taps of one gate on a day, and when the newest came in."""
+    @property
+    def since(self) -> dt.datetime | None:
+        """When the newest silence began."""
+        return self.silences[-1].starts if self.silences else None
 
-    taps: int = 0
-    newest: dt.datetime | None = None
+    @property
+    def until(self) -> dt.datetime | None:
+        """When the newest silence ended; None while it lasts."""
+        return self.silences[-1].ends if self.silences else None
 
 
 @dataclass(frozen=True)
@@ -105,56 +120,83 @@ def expected_on(school_id: str, timetables: Collection[str], day: dt.date) -> di
 
 def counts(user: User, day: dt.date) -> Counts:
     """How many of the visible pupils are where."""
+    return roll(user, day).counts
+
+
+def roll(user: User, day: dt.date) -> Roll:
+    """How many of the visible pupils are where, and their first bells; a school without pupils has its usual bells."""
     query = people.visible_pupils(user).with_only_columns(SchoolClass.timetable, PupilDay.status, func.count())
     query = query.outerjoin(PupilDay, and_(PupilDay.pupil_id == Pupil.id, PupilDay.date == day))
     rows = db.session.execute(query.group_by(SchoolClass.timetable, PupilDay.status)).all()
-    expected = expected_on(user.school_id, {timetable for timetable, _, _ in rows}, day)
+    names = {timetable for timetable, _, _ in rows} or {bells.DEFAULT_TIMETABLE}
+    lessons = calendar.timetables_on(user.school_id, names, day)
     found: Counter[str] = Counter()
     for timetable, status, count in rows:
-        found[status or (Status.NOT_YET if expected[timetable] else Status.OFF)] += count
-    return Counts(found)
+        found[status or (Status.NOT_YET if lessons[timetable] else Status.OFF)] += count
+    first = sorted((sessions[0].starts, name) for name, sessions in lessons.items() if sessions)
+    return Roll(Counts(found), tuple(first))
 
 
-def gates(school_id: str, day: dt.date, now: dt.datetime) -> list[Gate]:
-    """All gates by name, with their taps of the day and their newest silence."""
-    rows = db.session.scalars(select(Gateway).where(Gateway.school_id == school_id).order_by(Gateway.name)).all()
-    taps = select(Tap.gateway_id, func.count(), func.max(Tap.received_at))
-    of_day = taps.where(Tap.school_id == school_id, Tap.day == day).group_by(Tap.gateway_id)
-    by_gate = {gateway: Seen(count, newest) for gateway, count, newest in db.session.execute(of_day)}
-    recent = select(Silence).where(Silence.school_id == school_id, _ends_after(now - JUST_BACK))
-    silences = {silence.gateway_id: silence for silence in db.session.scalars(recent.order_by(Silence.starts))}
-    return [_gate(row, by_gate.get(row.id, Seen()), silences.get(row.id)) for row in rows]
+def gates(school: School, day: dt.date, now: dt.datetime) -> list[Gate]:
+    """All gates by name, each with its taps and silences of the day."""
+    taps = select(Tap.gateway_id, func.count().label("count"), func.max(Tap.received_at).label("newest"))
+    seen = taps.where(Tap.school_id == school.id, Tap.day == day).group_by(Tap.gateway_id).subquery()
+    begins, ends = (clock.at_local(each, 0, school.timezone) for each in (day, day + dt.timedelta(days=1)))
+    query = (
+        select(Gateway, seen.c.count, seen.c.newest, Silence)
+        .outerjoin(seen, seen.c.gateway_id == Gateway.id)
+        .outerjoin(
+            Silence,
+            and_(
+                Silence.school_id == Gateway.school_id,
+                Silence.gateway_id == Gateway.id,
+                Silence.starts < ends,
+                or_(Silence.ends.is_(None), Silence.ends > begins),
+            ),
+        )
+        .where(Gateway.school_id == school.id)
+        .order_by(Gateway.name, Gateway.id, Silence.starts)
+    )
+    found: dict[str, list[Row]] = defaultdict(list)  # type: ignore[type-arg]
+    for row in db.session.execute(query):
+        found[row[0].id].append(row)
+    return [_gate(rows, now) for rows in found.values()]
 
 
-def _ends_after(moment: dt.datetime) -> ColumnElement[bool]:
-    return or_(Silence.ends.is_(None), Silence.ends > moment)
+def _gate(rows: Sequence[Row], now: dt.datetime) -> Gate:  # type: ignore[type-arg]
+    row, taps, newest, _silence = rows[0]
+    silences = tuple(silence for *_rest, silence in rows if silence is not None)
+    heard = max(filter(None, (row.heard_at, newest)), default=None)
+    return Gate(row.id, row.name, _gate_state(row, silences, now), taps or 0, heard, silences)
 
 
-def _gate(row: Gateway, seen: Seen, silence: Silence | None) -> Gate:
-    taps, heard = seen.taps, max(filter(None, (row.heard_at, seen.newest)), default=None)
+def _gate_state(row: Gateway, silences: Sequence[Silence], now: dt.datetime) -> str:
+    ends = silences[-1].ends if silences else now - JUST_BACK
     if row.heard_at is None:
-        return Gate(row.id, row.name, "never", taps, heard)
-    if silence is not None:
-        state = "silent" if silence.ends is None else "back"
-        return Gate(row.id, row.name, state, taps, heard, silence.starts, silence.ends)
-    return Gate(row.id, row.name, "working" if row.online else "offline", taps, heard)
-
-
-def silences_on(school: School, day: dt.date) -> list[Silence]:
-    """Times of the day in which a gate was not heard."""
-    begins, ends = (clock.at_local(d, 0, school.timezone) for d in (day, day + dt.timedelta(days=1)))
-    query = select(Silence).where(Silence.school_id == school.id, Silence.starts < ends, _ends_after(begins))
-    return list(db.session.scalars(query.order_by(Silence.starts)))
+        return "never"
+    if ends is None:
+        return "silent"
+    if ends > now - JUST_BACK:
+        return "back"
+    return "working" if row.online else "offline"
 
 
 def gate_names(school_id: str) -> dict[str, str]:
-    """Id -> what staff call it, its short form (1号门 of 1号门 东门)."""
+    """Id -> what staff call it."""
     rows = db.session.execute(select(Gateway.id, Gateway.name).where(Gateway.school_id == school_id))
-    return {gateway: name.split()[0] if name.split() else gateway for gateway, name in rows}
+    return {gateway: short_name(gateway, name) for gateway, name in rows}
 
 
-def feed(user: User, day: dt.date, limit: int = FEED) -> list[FeedRow]:
-    """The day's newest taps of visible pupils; whoever sees the whole school also sees cards that nobody holds."""
+def short_name(gateway: str, name: str) -> str:
+    """1号门 of 1号门 东门."""
+    return name.split()[0] if name.split() else gateway
+
+
+def feed(user: User, day: dt.date, names: dict[str, str], limit: int = FEED) -> list[FeedRow]:
+    """The day's newest taps of visible pupils; whoever sees the whole school also sees cards that nobody holds.
+
+    `names` are those of the gates.
+    """
     query = (
         select(Tap, Pupil, SchoolClass, PupilDay, Card.state)
         .outerjoin(Pupil, Pupil.id == Tap.pupil_id)
@@ -168,7 +210,6 @@ def feed(user: User, day: dt.date, limit: int = FEED) -> list[FeedRow]:
     if not accounts.scope_of(user).whole:
         query = query.where(people.in_scope(user))
     rows = db.session.execute(query).all()
-    names = gate_names(user.school_id)
     by_tap = texts.of_taps([row[0] for row in rows])
     return [_feed_row(row, names, by_tap) for row in rows]
 
@@ -203,48 +244,39 @@ def is_late(day: PupilDay | None, tap: Tap) -> bool:
     return first is not None and int(first.timestamp()) == int(tap.at.timestamp())
 
 
-def taps_on(school_id: str, day: dt.date) -> int:
-    """How many taps a day has."""
-    return db.session.scalar(select(func.count()).where(Tap.school_id == school_id, Tap.day == day)) or 0
+def arrivals(user: User, school: School, day: dt.date) -> dict[dt.date, Counter[int]]:
+    """When visible pupils first came in, on the day and on the newest earlier one: how many in each local minute."""
+    minute = cast(extract("epoch", PupilDay.first_in), Integer) // 60
+    came = (PupilDay.school_id == school.id, PupilDay.first_in.is_not(None))
+    earlier = select(PupilDay.date).where(*came, PupilDay.date < day).order_by(PupilDay.date.desc()).limit(1)
+    query = people.visible_pupils(user).with_only_columns(PupilDay.date, minute, func.count())
+    query = query.join(PupilDay, PupilDay.pupil_id == Pupil.id)
+    query = query.where(*came, PupilDay.date.in_([day, earlier.scalar_subquery()])).group_by(PupilDay.date, minute)
+    found: dict[dt.date, Counter[int]] = defaultdict(Counter)
+    for date, since_epoch, count in db.session.execute(query):
+        at = clock.from_millis(since_epoch * 60_000)
+        found[date][clock.local_seconds(at, date, school.timezone) // 60] += count
+    return found
 
 
-def arrivals(user: User, day: dt.date) -> Sequence[dt.datetime]:
-    """When visible pupils first came in on a day."""
-    query = people.visible_pupils(user).with_only_columns(PupilDay.first_in)
-    query = query.join(PupilDay, and_(PupilDay.pupil_id == Pupil.id, PupilDay.date == day))
-    return [at for at in db.session.scalars(query) if at is not None]
-
-
-def day_before(school_id: str, day: dt.date) -> dt.date | None:
-    """The newest earlier day on which anybody came, to compare with."""
-    earlier = select(func.max(PupilDay.date)).where(PupilDay.school_id == school_id, PupilDay.date < day)
-    return db.session.scalar(earlier.where(PupilDay.first_in.is_not(None)))
-
-
-def morning(user: User, school: School, day: dt.date, now: dt.datetime) -> chart.Morning:
+def morning(
+    user: User, school: School, day: dt.date, now: dt.datetime, *, roll: Roll, gates: Sequence[Gate]
+) -> chart.Morning:
     """What the chart of arrivals shows: the day against the newest earlier one, bells and silences."""
-    earlier = day_before(school.id, day)
+    found = arrivals(user, school, day)
+    earlier = max((date for date in found if date < day), default=None)
     return chart.Morning(
-        today=_seconds(arrivals(user, day), school),
-        before=_seconds(arrivals(user, earlier), school) if earlier else (),
+        today=found.get(day, {}),
+        before=found[earlier] if earlier else {},
         before_day=earlier,
-        bells=first_bells(user, day),
-        silences=[_span(silence, school, now) for silence in silences_on(school, day)],
-        now=chart.local_seconds(clock.local(now, school.timezone)) if day == today(school) else None,
+        bells=roll.bells,
+        silences=[_span(each, school, day, now) for gate in gates for each in gate.silences],
+        now=clock.local_seconds(now, day, school.timezone) if day == today(school) else None,
     )
 
 
-def first_bells(user: User, day: dt.date) -> list[tuple[int, str]]:
-    """When the first lessons of the visible classes begin: seconds after midnight and the timetable's name."""
-    names = {school_class.timetable for school_class in people.visible_classes(user)}
-    starts = calendar.timetables_on(user.school_id, names, day)
-    return sorted((sessions[0].starts, name) for name, sessions in starts.items() if sessions)
-
-
-def _seconds(moments: Sequence[dt.datetime], school: School) -> list[int]:
-    return [chart.local_seconds(clock.local(moment, school.timezone)) for moment in moments]
-
-
-def _span(silence: Silence, school: School, now: dt.datetime) -> tuple[int, int]:
-    begins, ends = _seconds((silence.starts, silence.ends or now), school)
-    return begins, ends
+def _span(silence: Silence, school: School, day: dt.date, now: dt.datetime) -> tuple[int, int]:
+    return (
+        clock.local_seconds(silence.starts, day, school.timezone),
+        clock.local_seconds(silence.ends or now, day, school.timezone),
+    )

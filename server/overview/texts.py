@@ -69,12 +69,12 @@ def of_taps(taps: Sequence[Tap]) -> dict[uuid.UUID, Summary]:
     by_event: dict[tuple[uuid.UUID | None, bool, int], list[OutboxText]] = defaultdict(list)
     for text in db.session.scalars(wanted):
         by_event[text.pupil_id, text.kind == "out", int(text.event_at.timestamp())].append(text)
-    relations, subscribed = people.relations(pupils), people.subscribed(pupils)
-    found = {tap.id: Summary("off") for tap in taps if tap.pupil_id and tap.pupil_id not in subscribed}
+    families = people.families(pupils)
+    found = {tap.id: Summary("off") for tap in taps if tap.pupil_id and tap.pupil_id not in families.told}
     for tap in taps:
         texts = by_event.get((tap.pupil_id, tap.direction == "out", int(tap.at.timestamp())))
         if texts:
-            found[tap.id] = summed(texts, relations, tap.at)
+            found[tap.id] = summed(texts, families.relations, tap.at)
     return found
 
 
@@ -100,11 +100,11 @@ def of_pupils(pupils: Collection[uuid.UUID], day: dt.date) -> dict[uuid.UUID, Su
     by_pupil: dict[uuid.UUID, list[OutboxText]] = defaultdict(list)
     for text in db.session.scalars(wanted):
         by_pupil[text.pupil_id].append(text)
-    relations, subscribed = people.relations(pupils), people.subscribed(pupils)
-    found = {pupil: Summary("off") for pupil in pupils if pupil not in subscribed}
+    families = people.families(pupils)
+    found = {pupil: Summary("off") for pupil in pupils if pupil not in families.told}
     for pupil, texts in by_pupil.items():
         newest = max(text.event_at for text in texts)
-        found[pupil] = summed((text for text in texts if text.event_at == newest), relations, newest)
+        found[pupil] = summed((text for text in texts if text.event_at == newest), families.relations, newest)
     return found
 
 

@@ -6,10 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, false, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, false, or_, select, true
 
 from server.accounts import service as accounts
 from server.accounts.models import User
+from server.accounts.rules import MAY_CALL
 from server.db import db
 from server.errors import NotFound
 from server.people.models import Guardian, Guardianship, Pupil, SchoolClass
@@ -29,6 +30,14 @@ class Contact:
     verified_at: datetime | None
     gate_texts: bool
     barred: bool
+
+
+@dataclass(frozen=True)
+class Families:
+    """(pupil, guardian) -> relation, and the pupils of whom at least one guardian gets gate texts."""
+
+    relations: dict[tuple[uuid.UUID, uuid.UUID], str]
+    told: frozenset[uuid.UUID]
 
 
 def in_scope(user: User) -> ColumnElement[bool]:
@@ -90,6 +99,12 @@ def visible_pupil(user: User, pupil_id: uuid.UUID) -> tuple[Pupil, SchoolClass]:
     return row[0], row[1]
 
 
+def may_call(user: User, school_class: SchoolClass) -> bool:
+    """Whether the user may read whole numbers of this class: by a grant over it, not by one over another class."""
+    scope = accounts.scope_of(user, MAY_CALL)
+    return scope.whole or school_class.grade in scope.grades or school_class.id in scope.classes
+
+
 def matching(user: User, words: str) -> Select[Pupil, SchoolClass]:
     """Visible pupils whose name holds the words, or whose number begins with them."""
     plain = words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
@@ -131,20 +146,19 @@ def relations(pupils: Collection[uuid.UUID]) -> dict[tuple[uuid.UUID, uuid.UUID]
     return {(pupil, guardian): str(relation) for pupil, guardian, relation in rows}
 
 
-def subscribed(pupils: Collection[uuid.UUID]) -> set[uuid.UUID]:
-    """Those of the pupils with at least one guardian who gets gate texts."""
-    query = (
-        select(Guardianship.pupil_id)
-        .join(Guardian, Guardian.id == Guardianship.guardian_id)
-        .where(
-            Guardianship.pupil_id.in_(pupils),
-            Guardianship.gate_texts,
-            Guardianship.barred.is_(False),
-            Guardian.phone.is_not(None),
-            Guardian.verified_at.is_not(None),
-        )
+def families(pupils: Collection[uuid.UUID]) -> Families:
+    """What pages say of texts to the families of these pupils."""
+    told = and_(
+        Guardianship.gate_texts,
+        Guardianship.barred.is_(False),
+        Guardian.phone.is_not(None),
+        Guardian.verified_at.is_not(None),
     )
-    return set(db.session.scalars(query.distinct()))
+    query = select(Guardianship.pupil_id, Guardianship.guardian_id, Guardianship.relation, told.label("told"))
+    query = query.join(Guardian, Guardian.id == Guardianship.guardian_id).where(Guardianship.pupil_id.in_(pupils))
+    rows = db.session.execute(query).all()
+    relations = {(row.pupil_id, row.guardian_id): str(row.relation) for row in rows}
+    return Families(relations, frozenset(row.pupil_id for row in rows if row.told))
 
 
 def masked(phone: str) -> str:
