@@ -202,6 +202,8 @@ def _said(error: msgspec.ValidationError, kind: Any, value: Any) -> str:
     if choices and isinstance(value, str):
         close = difflib.get_close_matches(value, choices, 1)
         return f"{value!r} is not one of {', '.join(choices)}" + (f"; did you mean {close[0]!r}?" if close else "")
+    if get_origin(kind) is tuple and isinstance(value, dict):
+        return "must be a list of tables: write [[ ]] around its name, once for each"
     for pattern, words in PATTERNS.items():
         if pattern in str(error):
             return f"{value!r}: {words}"
@@ -288,6 +290,8 @@ def _unknown_profile(profile: str, known: list[str]) -> str:
 
 
 def _doubts(config: Config) -> Iterator[str]:
+    if not _can_be_made(Path(config.data_dir)):
+        yield f"data_dir: warning: this user cannot write {config.data_dir}; may the one that runs the gateway?"
     for number, reader in enumerate(config.reader, 1):
         if re.fullmatch(r"/dev/tty(USB|ACM)\d+", reader.port):
             yield (
@@ -296,6 +300,11 @@ def _doubts(config: Config) -> Iterator[str]:
             )
         elif reader.port.startswith("/") and not Path(reader.port).exists():
             yield f"reader[{number}].port: warning: {reader.port} is not there now"
+
+
+def _can_be_made(folder: Path) -> bool:
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return there.is_dir() and os.access(there, os.W_OK)
 
 
 # the environment

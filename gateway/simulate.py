@@ -3,6 +3,7 @@
 A script is JSON lines. First the readers, `{"reader": "east-in", "profile": "rdm6300"}`; then in any order
 `{"at": <UTC ms>, "reader": "east-in", "card": "em4100:67003B51C6"}`, or `"noise": "<hex>"`, or `"unplug": <seconds>`
 in place of the card. Times are shown times (GATEBELL_CLOCK): a script of a morning runs as fast as the demo does.
+What is past when it starts happens as soon as a gateway opens the port.
 """
 
 import argparse
@@ -92,6 +93,7 @@ class Line:
         self.waiting: deque[Event] = deque()
         self.shown = 0  # cards that were held to the reader
         self._master: int | None = None
+        self._tty = ""
         self._out = b""
         self._opened: float | None = None
         self._plug_again = 0.0
@@ -101,10 +103,14 @@ class Line:
         self._master, slave = pty.openpty()
         tty.setraw(slave)
         os.set_blocking(self._master, False)
+        self._tty = os.ttyname(slave)
+        os.close(slave)  # from here on the master hears whether a gateway holds the port
+        self._name()
+
+    def _name(self) -> None:
         self.link.parent.mkdir(parents=True, exist_ok=True)
         self.link.unlink(missing_ok=True)
-        self.link.symlink_to(os.ttyname(slave))
-        os.close(slave)  # from here on the master hears whether a gateway holds the port
+        self.link.symlink_to(self._tty)
 
     def unplug(self) -> None:
         """Pull the cable: the gateway's port is gone, and so is its name."""
@@ -121,6 +127,8 @@ class Line:
                 return False
             self.plug()
         if not self._listened_to(now):
+            if not self.link.is_symlink():  # somebody took it away: the next gateway would never find the port
+                self._name()
             return False
         self._hear(now)
         self._out += self.module.speak(now)

@@ -104,7 +104,9 @@ def everything(context: click.Context) -> None:
 @click.pass_context
 def check_all(context: click.Context) -> None:
     """Look for everything that would keep Gatebell from working, and say it all at once."""
-    found = list(check.problems(settings_for(context)))
+    settings, file = settings_for(context), context.find_root().obj
+    click.echo(f"configuration: {file or 'none, so defaults; give one with --config or GATEBELL_CONFIG'}")
+    found = list(check.problems(settings))
     for problem in found:
         click.echo(f"✗ {problem}", err=True)
     if found:

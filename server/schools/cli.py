@@ -24,7 +24,7 @@ def add(context: click.Context, school_id: str, name: str, sign: str | None, tim
     app_for(context)
     with transaction() as session:
         service.add(session, school_id, name=name, sign=sign or name, timezone=timezone, locale=locale)
-    click.echo(f"school {school_id} is open; next: gatebell import")
+    click.echo(f"school {school_id} is open; next: gatebell user add, gatebell import roster")
 
 
 commands: list[click.Command] = [school]

@@ -50,7 +50,7 @@ CASES = {
     "a name with a dot": (("gate-1", "gate.1"), ["gateway: 'gate.1': only a-z, 0-9 and '-', at most 32 characters"]),
     "a text for a number": (("[[reader]]", '[spool]\nmax_mb = "1"\n[[reader]]'), ["spool.max_mb: Expected `int`, got"]),
     "a number too small": (("[[reader]]", "[spool]\nmax_mb = 0\n[[reader]]"), ["spool.max_mb: Expected `int` >= 1"]),
-    "a table for a list": (("[[reader]]", "[reader]"), ["reader: Expected `array`"]),
+    "a table for a list": (("[[reader]]", "[reader]"), ["reader: must be a list of tables"]),
     "a list for a table": (("school", "mqtt = []\nschool"), ["mqtt: must be a table, written [mqtt]"]),
     "a reader that is no table": (("[[reader]]", "reader = [1]\n[mqtt]"), ["reader[1]: must be a table"]),
     "a wrong url": (("[[reader]]", '[mqtt]\nurls=["http://x"]\n[[reader]]'), ["mqtt.urls: 'http://x' is not mqtt://"]),
