@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from babel.dates import format_date
-from flask import Flask, Response, current_app, request, url_for
+from flask import Flask, Response, abort, current_app, request, url_for
 from flask_babel import Babel, get_locale, lazy_gettext
 from flask_wtf.csrf import CSRFProtect
 from markupsafe import Markup
@@ -64,6 +64,7 @@ def init_app(app: Flask) -> None:
     if settings.web.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.web.proxies, x_proto=1, x_host=1)  # type: ignore[method-assign]
     app.extensions["gatebell-machines"] = set()
+    app.before_request(refuse_nul)
     guard.init_app(app)
     csrf.init_app(app)  # type: ignore[no-untyped-call]
     Babel(app, locale_selector=chosen_locale)  # type: ignore[no-untyped-call]
@@ -93,6 +94,15 @@ def chosen_locale() -> str:
         school = guard.current_school()
         return school.locale if school else "en"
     return "zh_Hans_CN" if wanted == "zh" else "en"
+
+
+def refuse_nul() -> None:
+    """PostgreSQL's texts hold no NUL and no page of ours sends one; machines' words are cleaned by who reads them."""
+    if request.blueprint in current_app.extensions["gatebell-machines"]:
+        return
+    words = [request.path, *(word for pair in request.values.items(multi=True) for word in pair)]
+    if any("\0" in word for word in words):
+        abort(400)
 
 
 def harden(response: Response) -> Response:

@@ -334,7 +334,7 @@ def ring(session: Session, recipient: str, body: str, now: dt.datetime) -> None:
     known = session.scalars(select(OutboxText).where(OutboxText.recipient == recipient)).first()
     assert known is not None
     known.changed_at = now
-    session.add(PhoneText(text_id=new_id(), recipient=recipient, phone=known.phone, body=body, received_at=now))
+    session.add(PhoneText(text_id=known.id, recipient=recipient, phone=known.phone, body=body, received_at=now))
 
 
 def _strange_cards(rows: Rows, holder: Pupil) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from functools import cache
 
@@ -45,9 +45,10 @@ def create_user(school_id: str, login: str, name: str, password: str, grants: It
     return user
 
 
-def scope_of(user: User) -> rules.Scope:
-    """Which classes this user may see."""
-    return rules.scope(rules.Grant(grant.role, grant.grade, grant.class_id) for grant in user.grants)
+def scope_of(user: User, roles: Collection[str] = tuple(Role)) -> rules.Scope:
+    """Which classes this user may see; with `roles`, by these of the user's roles alone."""
+    grants = (rules.Grant(grant.role, grant.grade, grant.class_id) for grant in user.grants)
+    return rules.scope(grant for grant in grants if grant.role in roles)
 
 
 def roles_of(user: User) -> frozenset[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
 from server import clock, crypt
@@ -143,8 +143,8 @@ def latency(school_id: str, day: dt.date) -> Latency:
     return Latency(len(taken), found[50], found[99]) if found else Latency(0)
 
 
-def phones() -> list[Phone]:
-    """The demo's phones, the one with the newest text first."""
+def phones(school_id: str) -> list[Phone]:
+    """The demo's phones with the texts of this school, the one with the newest text first."""
     newest = func.row_number().over(partition_by=PhoneText.recipient, order_by=PhoneText.received_at.desc())
     ranked = select(
         PhoneText.recipient,
@@ -153,12 +153,17 @@ def phones() -> list[Phone]:
         PhoneText.received_at,
         newest.label("place"),
         func.count().over(partition_by=PhoneText.recipient).label("texts"),
-    ).subquery()
-    rows = db.session.execute(select(ranked).where(ranked.c.place == 1).order_by(ranked.c.received_at.desc()))
+    )
+    found = ranked.where(_of_school(school_id)).subquery()
+    rows = db.session.execute(select(found).where(found.c.place == 1).order_by(found.c.received_at.desc()))
     return [Phone(row.recipient, row.phone, row.texts, row.body, row.received_at) for row in rows]
 
 
-def phone_texts(recipient: str) -> Sequence[PhoneText]:
-    """Everything that one phone of the demo received, oldest first."""
-    texts = select(PhoneText).where(PhoneText.recipient == recipient).order_by(PhoneText.received_at, PhoneText.id)
-    return db.session.scalars(texts).all()
+def phone_texts(school_id: str, recipient: str) -> Sequence[PhoneText]:
+    """Everything that one phone of the demo received from this school, oldest first."""
+    texts = select(PhoneText).where(PhoneText.recipient == recipient, _of_school(school_id))
+    return db.session.scalars(texts.order_by(PhoneText.received_at, PhoneText.id)).all()
+
+
+def _of_school(school_id: str) -> ColumnElement[bool]:
+    return exists().where(OutboxText.id == PhoneText.text_id, OutboxText.school_id == school_id)

@@ -99,11 +99,11 @@ class Kannel(Provider):
     @classmethod
     def news(cls, fields: Mapping[str, str]) -> News:
         """`type` is the bit mask, `answer` what the SMSC said. Raises ValueError without a number in `type`."""
-        bits, answer = int(fields.get("type", "")), fields.get("answer", "")
+        bits, answer = int(fields.get("type", "")), _plain(fields.get("answer", ""))
         state = next((state for bit, state in BITS if bits & bit), None)
         if state is TextState.FAILED and "validity expired" in answer:
             state = TextState.EXPIRED
-        return News(state, f"{bits} {answer}".strip()[:400], fields.get("reference", "")[:100])
+        return News(state, f"{bits} {answer}".strip()[:400], _plain(fields.get("reference", ""))[:100])
 
     def check(self) -> list[str]:
         """Whether somebody listens there, and whether the password can be read."""
@@ -120,6 +120,11 @@ class Kannel(Provider):
                 f"kannel: nobody answers at {place.hostname}:{place.port or 80} ({error}); is smsbox running?"
             )
         return problems
+
+
+def _plain(text: str) -> str:
+    """PostgreSQL takes no NUL, which an SMSC may leave at the end of what it says."""
+    return text.replace("\0", "")
 
 
 def _unreachable(error: requests.RequestException) -> SendFailed:
