@@ -1,11 +1,13 @@
 """Entry by entry: what a roster would change, in words and as rows to write."""
 
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from server import crypt
+from server.cards import rules as cards
 from server.cards.models import Card, CardState
 from server.db import new_id
 from server.people import rules as people
@@ -45,6 +47,7 @@ class Comparison:
         self.notes: list[str] = []
         self.seen: set[str] = set()
         self.named: dict[uuid.UUID, Known] = {}  # guardians to whom the file gives a number
+        self.carried: dict[str, str] = {}  # card -> name, as the file has it
         self.renamed = 0
 
     def take(self, entry: Entry) -> None:
@@ -69,6 +72,16 @@ class Comparison:
                 " Put names and numbers together again; nothing of this file is taken"
             )
             self.problems.append(Problem(1, self.sheet.called("name"), text))
+        self.notes += self._alike()
+
+    def _alike(self) -> Iterator[str]:
+        """Cards that a 24-bit reader would take for each other, of the school and not only of the file."""
+        names = {row.id: row.name for row in self.records.pupils.values() if row.active}
+        active = [card for card in self.records.cards.values() if card.state == CardState.ACTIVE]
+        held = {card.text: names[card.pupil_id] for card in active if card.pupil_id in names} | self.carried
+        for group in cards.colliding(held):
+            named = ", ".join(f"{card} ({held[card]})" for card in group)
+            yield f"warning: one card to a 24-bit (Wiegand 26) reader: {named}; change one of them if a gate has such"
 
     @property
     def gone(self) -> list[Any]:
@@ -129,6 +142,7 @@ class Comparison:
     def _card(self, entry: Entry, pupil_id: uuid.UUID, words: list[str]) -> None:
         if entry.card is None:
             return
+        self.carried[entry.card] = entry.name
         card = self.records.cards.get(entry.card)
         if card is None:
             row = {"id": new_id(), "school_id": self.school.id, "text": entry.card, "pupil_id": pupil_id}

@@ -258,3 +258,21 @@ def test_three_thousand_pupils_come_in(run: Run) -> None:
 
 def test_a_missing_school_is_named(run: Run) -> None:
     assert "there is no school 'nowhere'; there are: mingde" in run(HEADER + ROWS, "--school", "nowhere").output
+
+
+def test_cards_that_a_24_bit_reader_takes_for_each_other_are_warned_of(run: Run) -> None:
+    alike = ROWS.replace("em4100:67003B51C7", "em4100:12003B51C6")
+    pair = "em4100:12003B51C6 (李雷), em4100:67003B51C6 (王小明)"
+    for option in (["--dry-run"], [], []):  # said again until it is mended
+        result = run(HEADER + alike, *option)
+        assert result.exit_code == 0 and f"warning: one card to a 24-bit (Wiegand 26) reader: {pair};" in result.output
+    assert counts() == WHOLE
+
+
+def test_a_new_card_is_compared_with_the_cards_that_are_in_use_at_the_school(run: Run) -> None:
+    assert "warning" not in run(HEADER + ROWS).output
+    row = "八（2）班,20260803,韩梅,3,w26:3B51C6,,,,,,\n"
+    assert "em4100:67003B51C6 (王小明), w26:3B51C6 (韩梅)" in run(HEADER + row, "--dry-run").output
+    with transaction() as session:
+        session.scalars(select(Card).where(Card.text == "em4100:67003B51C6")).one().state = CardState.LOST
+    assert "warning" not in run(HEADER + row, "--dry-run").output
