@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from argon2 import PasswordHasher, profiles
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
 from server import clock, config
@@ -159,6 +159,32 @@ def opened(chromium: Browser, served: Served, watch: Watch) -> Iterator[Callable
     yield open_window
     for context in contexts:
         context.close()
+
+
+def pages(served: Served) -> dict[str, str]:
+    """Every page by name, with its longest content."""
+    site = served.site
+    return {
+        "today": "/",
+        "classes": "/classes",
+        "class": f"/classes/{site.classes[4]}",
+        "longest-name": f"/classes/{site.classes[17]}",
+        "pupil": f"/pupils/{site.pupils[17][0]}",
+        "find": "/find",
+        "pupils": "/find?state=missing",
+        "texts": "/texts",
+        "failed-texts": "/texts?state=failed",
+        "phone": "/phone",
+        "nothing": "/nothing",
+    }
+
+
+def choose(page: Page, language: str) -> None:
+    """Set the user's language."""
+    english = language.startswith("en")
+    page.locator(".me summary").click()
+    page.get_by_role("button", name="English" if english else "中文").click()
+    expect(page.locator("html")).to_have_attribute("lang", "en" if english else "zh-CN")
 
 
 def log_in(page: Page, login: str) -> None:

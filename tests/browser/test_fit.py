@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Served, keep, log_in
+from tests.browser.conftest import Served, choose, keep, log_in, pages
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
@@ -32,33 +32,7 @@ def school_size() -> dict[str, object]:
     return {"grades": (7, 8, 9, 10, 11, 12), "of_grade": 3, "pupils": 786}
 
 
-def pages(served: Served) -> dict[str, str]:
-    """Every page by name, with its longest content."""
-    site = served.site
-    return {
-        "today": "/",
-        "classes": "/classes",
-        "class": f"/classes/{site.classes[4]}",
-        "longest-name": f"/classes/{site.classes[17]}",
-        "pupil": f"/pupils/{site.pupils[17][0]}",
-        "find": "/find",
-        "pupils": "/find?state=missing",
-        "texts": "/texts",
-        "failed-texts": "/texts?state=failed",
-        "phone": "/phone",
-        "nothing": "/nothing",
-    }
-
-
 KEPT = {"today", "classes", "class", "pupil", "pupils", "texts", "phone"}
-
-
-def choose(page: Page, language: str) -> None:
-    """Set the user's language."""
-    english = language.startswith("en")
-    page.locator(".me summary").click()
-    page.get_by_role("button", name="English" if english else "中文").click()
-    expect(page.locator("html")).to_have_attribute("lang", "en" if english else "zh-CN")
 
 
 @pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
