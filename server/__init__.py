@@ -7,7 +7,7 @@ from types import ModuleType
 
 from flask import Flask
 
-from server import config, crypt, db, errors, web
+from server import assets, config, crypt, db, errors, web
 
 # In order: a feature may import only features that stand before it (tests/test_layers.py).
 FEATURES = (
@@ -50,6 +50,7 @@ def create_app(settings: config.Config | None = None) -> Flask:
         db.tune(db.db.engine)
     db.migrate.init_app(app, db.db, directory=str(Path(__file__).parent / "migrations"))  # type: ignore[no-untyped-call]
     web.init_app(app)
+    assets.init_app(app)
     errors.init_app(app)
     for feature in FEATURES:
         routes = part(feature, "routes")

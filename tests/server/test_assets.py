@@ -1,5 +1,6 @@
 """Vendored files are what the manifest says, nothing is loaded from elsewhere, and every word is translated."""
 
+import gzip
 import hashlib
 import re
 import sys
@@ -7,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "server" / "static"
@@ -78,3 +80,26 @@ def test_the_style_sheet_uses_every_class_that_it_defines() -> None:
     built = {"pill", "square", "round", "share", "cell", "t"}  # followed by a state's name
     unused = {name for name in defined if name not in pages and name.split("-")[0] not in built}
     assert unused == set()
+
+
+@pytest.mark.parametrize("name", [str(path.relative_to(STATIC)) for path in SOURCES if STATIC in path.parents])
+def test_a_static_file_travels_compressed_and_arrives_the_same(app: Flask, name: str) -> None:
+    client, whole = app.test_client(), (STATIC / name).read_bytes()
+    asked = {"Accept-Encoding": "gzip, deflate, br"}
+    packed = client.get(f"/static/{name}", headers=asked, buffered=True)
+    assert packed.headers["Content-Encoding"] == "gzip" and "Accept-Encoding" in packed.headers["Vary"]
+    assert gzip.decompress(packed.data) == whole and len(packed.data) < max(0.6 * len(whole), 400)
+    again = client.get(f"/static/{name}", headers=asked | {"If-None-Match": packed.headers["ETag"]}, buffered=True)
+    assert again.status_code == 304
+    plain = client.get(f"/static/{name}", headers={"Accept-Encoding": "gzip;q=0"}, buffered=True)
+    assert plain.data == whole and "Content-Encoding" not in plain.headers
+    assert plain.mimetype == packed.mimetype and plain.headers["ETag"] != packed.headers["ETag"]
+
+
+@pytest.mark.parametrize("name", ["nothing.css", "../web.py", "vendor", "%2e%2e/web.py"])
+def test_only_files_of_the_pages_are_served(app: Flask, name: str) -> None:
+    for asked in ("gzip", "identity"):
+        assert (
+            app.test_client().get(f"/static/{name}", headers={"Accept-Encoding": asked}, buffered=True).status_code
+            == 404
+        )
