@@ -1,5 +1,6 @@
 """`gatebell cards match`: the rule of printed numbers; `gatebell sun`: whether a message is a card's own."""
 
+import csv
 import json
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import click
 
 from server.cards import printed, sun
-from server.cards.printed import NoMatch, Sample
+from server.cards.printed import EXAMPLE, NoMatch, Sample
 
 
 @click.group()
@@ -34,13 +35,14 @@ def match(context: click.Context, samples: tuple[str, ...]) -> None:
 
 
 def _read(text: str) -> list[Sample]:
-    file = Path(text)
-    if "=" in text or not file.is_file():
+    if "=" in text:
         return [printed.sample(text)]
     try:
-        return printed.samples_of(file.read_text(encoding="utf-8-sig"))
+        return printed.samples_of(Path(text).read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError:
         raise NoMatch(f"{text}: the letters cannot be read; save the sheet as CSV UTF-8") from None
+    except (OSError, csv.Error) as error:
+        raise NoMatch(f"{text!r} is no sample as in {EXAMPLE}, and no CSV file: {error}") from None
 
 
 @click.command("sun")

@@ -11,6 +11,7 @@ from gateway import forms
 from server.cards import rules
 from server.people import rules as people
 
+EXAMPLE = "0006762840=em4100:0700673158"
 ENOUGH = 3  # different cards
 TRIED = (0x00, 0x05, 0x0A, 0x80, 0xFF)  # what each byte of a sample is set to, to see where two rules differ
 
@@ -26,6 +27,14 @@ SIGNS: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     ),
     ("a card whose bytes backwards are another number", lambda number: number[-4:] != number[-4:][::-1]),
 )
+
+# Texts of a whole number of which a 24-bit reader sends the end only: how to read them back.
+WHOLE: dict[str, tuple[re.Pattern[str], Callable[[re.Match[str]], int]]] = {
+    "hex": (re.compile(r"[0-9A-Fa-f]{8}(?:[0-9A-Fa-f]{2})?"), lambda text: int(text[0], 16)),
+    "10D": (re.compile(r"[0-9]{10}"), lambda text: int(text[0])),
+    "13D": (re.compile(r"[0-9]{13}"), lambda text: int(text[0])),
+    "4.5": (re.compile(r"([0-9]{5}),([0-9]{5})"), lambda text: int(text[1]) << 16 | int(text[2])),
+}
 
 
 class NoMatch(ValueError):
@@ -63,10 +72,10 @@ class Match:
 
 
 def sample(text: str) -> Sample:
-    """`0006762840=em4100:0700673158`. Raises NoMatch."""
+    """A printed number, `=` and a canonical card. Raises NoMatch."""
     printed, equals, card = text.rpartition("=")
     if not equals:
-        raise NoMatch(f"{text!r} is neither a CSV file nor a sample as in 0006762840=em4100:0700673158")
+        raise NoMatch(f"{text!r} is no sample as in {EXAMPLE}")
     return _sample(printed, card, place=repr(text))
 
 
@@ -86,7 +95,7 @@ def match(samples: Sequence[Sample]) -> Match:
     technology = _kind(samples)
     explaining = [rule for rule in forms.forms(samples[0].card) if all(_explains(rule, each) for each in samples)]
     if not explaining:
-        raise NoMatch(_unexplained(samples))
+        return _match_of_ends(samples, technology)
     pool = list(_pool(samples))
     told = [forms.forms(card) for card in pool]
     classes: dict[tuple[str, ...], list[str]] = defaultdict(list)
@@ -126,6 +135,24 @@ def _kind(samples: Sequence[Sample]) -> str:
 
 def _explains(rule: str, each: Sample) -> bool:
     return forms.forms(each.card)[rule].casefold() == each.printed.casefold()
+
+
+def _match_of_ends(samples: Sequence[Sample], technology: str) -> Match:
+    """The rule of whole numbers whose ends a 24-bit reader sent. Raises NoMatch."""
+    explaining = [rule for rule in WHOLE if all(_ends_as_read(rule, each) for each in samples)]
+    if technology != "w26" or not explaining:
+        raise NoMatch(_unexplained(samples))
+    if len(explaining) > 1:
+        sentence = f"{', '.join(explaining)} all explain these samples; a card with a bigger number decides"
+        raise NoMatch(sentence, explaining)
+    return Match(explaining[0], (), technology, len(samples))
+
+
+def _ends_as_read(rule: str, each: Sample) -> bool:
+    """Whether the last 24 bits of what is printed are what the reader sent."""
+    shape, number = WHOLE[rule]
+    text = shape.fullmatch(each.printed)
+    return text is not None and number(text) & forms.ALL_24 == forms.low24(forms.parts(each.card)[1])
 
 
 def _unexplained(samples: Sequence[Sample]) -> str:

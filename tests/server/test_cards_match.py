@@ -67,6 +67,23 @@ def test_a_rule_is_never_taken_for_another_that_differs_on_some_card(technology:
                 assert (found.rule, found.equivalent) == (rule, ())
 
 
+@pytest.mark.parametrize("rule", ["10D", "13D", "4.5", "hex"])
+def test_a_24_bit_reader_is_matched_with_the_end_of_a_whole_printed_number(run: Run, rule: str) -> None:
+    samples = [f"{text.partition('=')[0]}=w26:{text[-6:]}" for text in by(rule, CARDS)]
+    answer = {"rule": rule, "equivalent": [], "technology": "w26", "samples": 3}
+    assert json.loads(run(*samples).stdout) == answer
+    assert "rule" not in refused(run(*samples[:2], samples[2][:-1] + "F"))
+
+
+def test_digits_that_could_be_of_either_base_are_refused(run: Run) -> None:
+    answer = refused(run(*[f"000000000{digit}=w26:00000{digit}" for digit in (1, 2, 3)]))
+    assert answer["remaining"] == ["hex", "10D"] and "a card with a bigger number decides" in str(answer["error"])
+    assert (
+        json.loads(run(*[f"000000001{digit}=w26:00000{letter}" for digit, letter in ("0A", "1B", "2C")]).stdout)["rule"]
+        == "10D"
+    )
+
+
 def test_an_ambiguous_match_is_refused_and_the_card_that_it_names_decides(run: Run) -> None:
     cards = ["iso14443a:4CDDA15F", "iso14443a:E43AC9D2", "iso14443a:51E69621"]
     answer = refused(run(*by("hex", cards)))
@@ -114,7 +131,9 @@ def test_two_numbers_with_a_comma_need_no_quotes(run: Run) -> None:
         ([text.lstrip("0") for text in by("10D", CARDS)], "has a spreadsheet eaten the zeros"),
         ([f"{number:010}={card}" for number, card in enumerate(CARDS, 1)], "enrol these cards by touching them"),
         ([f"0006762840 103,12632={card}" for card in CARDS], "where two numbers are printed, give one of them"),
-        (["0006762840"], "'0006762840' is neither a CSV file nor a sample"),
+        (["0006762840"], "'0006762840' is no sample as in 0006762840=em4100:0700673158, and no CSV file"),
+        (["7" * 5000], "and no CSV file"),
+        (["."], "and no CSV file"),
         (["0006762840=0700673158"], "write it as the gate shows it"),
         (["=em4100:0700673158"], "the printed number is missing"),
         (["1.9E+9=em4100:0700673158"], "a spreadsheet has cut 1.9E+9"),
@@ -127,6 +146,8 @@ def test_what_cannot_be_learnt_from_is_said_in_a_sentence(run: Run, samples: lis
 def test_a_file_that_is_no_text_is_named(run: Run) -> None:
     Path("samples.csv").write_bytes("卡号".encode("gb18030"))
     assert "save the sheet as CSV UTF-8" in str(refused(run("samples.csv"))["error"])
+    Path("samples.csv").write_text("7" * 200_000)
+    assert "and no CSV file: field larger" in str(refused(run("samples.csv"))["error"])
     Path("samples.csv").write_text("")
     assert "0 different card(s)" in str(refused(run("samples.csv"))["error"])
 
