@@ -198,4 +198,4 @@ def _in_batches(deliveries: Sequence[Delivery], most: int) -> Iterator[list[Deli
 
 
 def _short(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    return (str(getattr(error, "orig", None) or error).strip() or type(error).__name__).splitlines()[0]

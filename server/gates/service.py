@@ -53,6 +53,7 @@ def heard(school_id: str, gateway_id: str, state: wire.State, now: datetime) -> 
     """Note the newest State of a gateway, and its readers; False when it is older news than what is known.
 
     A last will only says that the connection broke: it is no hearing of the gateway, and an older one says nothing.
+    A birth in the future was told by a clock that was wrong; kept as it is, it would make all later ones old news.
     """
     session = db.session()
     at = (_gateway.c.school_id == school_id, _gateway.c.id == gateway_id)
@@ -63,10 +64,11 @@ def heard(school_id: str, gateway_id: str, state: wire.State, now: datetime) -> 
         return False
     if state.online:
         _note_readers(session, school_id, gateway_id, state.readers)
-        seen = {"state": msgspec.to_builtins(state), "heard_at": max(now, known.heard_at or now)}
+        birth = min(state.birth, clock.to_millis(now))
+        seen = {"state": msgspec.to_builtins(state), "heard_at": max(now, known.heard_at or now), "birth": birth}
     else:
         seen = {}
-    session.execute(update(_gateway).where(*at).values(online=state.online, birth=state.birth, **seen))
+    session.execute(update(_gateway).where(*at).values(online=state.online, **seen))
     return True
 
 

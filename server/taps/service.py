@@ -20,6 +20,7 @@ from server.taps.models import RefusedPayload, Tap
 
 KEEP_BYTES = 16 * 1024
 KEEP_REFUSED = 200  # different refused payloads that are kept for one topic; more are only counted
+LONGEST_BOOT = 10 * 365 * 86400_000  # milliseconds; no machine runs longer, and beyond lie times that no date can hold
 UNKNOWN_PAST = timedelta(days=1)  # how far back a gap may reach when no earlier tap of its spool is known
 
 _tap = table(Tap)
@@ -96,7 +97,7 @@ def fact(tap: wire.Tap, origin: Origin, holders: Mapping[str, uuid.UUID]) -> New
 
 def _when(tap: wire.Tap, origin: Origin) -> tuple[datetime, str]:
     guess = None
-    if tap.boot == origin.boot and tap.ticks <= origin.ticks:
+    if tap.boot == origin.boot and 0 <= origin.ticks - tap.ticks <= LONGEST_BOOT:
         guess = clock.to_millis(clock.before(origin.received_at, origin.ticks - tap.ticks))
     received = clock.to_millis(origin.received_at)
     at, trust = rules.settled(tap.at, tap.clock.value, received=received, guess=guess)
@@ -177,7 +178,7 @@ def refuse(topic: str, payload: bytes, reason: str, *, key: str = "") -> None:
 
     `key` names what is the same thing in different bytes: a gateway sends a tap again with another time of sending.
     """
-    session = db.session()
+    session, topic = db.session(), _plain(topic)
     digest = hashlib.sha256(f"{topic}\n".encode() + (key.encode() or payload)).hexdigest()
     if _is_flooded(session, topic, digest):
         digest = hashlib.sha256(f"{topic}\nmore".encode()).hexdigest()
