@@ -1,11 +1,23 @@
 """`gatebell demo`: the demo school on one machine, from a card at a simulated gate to a text on a phone page."""
 
+import errno
 from pathlib import Path
 
 import click
 
 from server.demo import show, stage
 from server.supervisor import stop_on_signals
+
+OF_THE_FOLDER = {
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOTDIR,
+    errno.EEXIST,
+}
 
 
 @click.command("demo")
@@ -27,6 +39,11 @@ def demo(speed: float, port: int, folder: Path, history: bool, embedded_broker: 
                 show.run(stage.lay_out(folder, port, template, speed), stop, say, embedded=embedded_broker)
     except stage.CannotStart as error:
         raise click.ClickException(str(error)) from None
+    except OSError as error:
+        if error.errno not in OF_THE_FOLDER:
+            raise
+        words = f"{error.filename or folder}: {error.strerror}; the demo needs a folder with room that it may write in"
+        raise click.ClickException(f"{words}: --folder") from None
 
 
 def say(text: str) -> None:

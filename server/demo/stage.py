@@ -19,6 +19,7 @@ from gateway.timebase import VARIABLE, Timebase
 from server import clock
 from server.demo import gates, morning, roster, school
 
+ROOM_MB = 100  # the school twice, what two gates keep back, logs
 FAR = 4_000_000_000_000  # a clock that begins then stands still until the next century
 CODE = Path(__file__).parents[1]
 TIMEZONE = "Asia/Shanghai"
@@ -163,10 +164,14 @@ def _toml(tables: Mapping[str, Mapping[str, object]]) -> str:
 
 
 def template(folder: Path, stop: threading.Event, say: Callable[[str], None], *, history: bool) -> Path:
-    """The folder with the school's database and key, made when this version of the code has none yet."""
+    """The folder with the school's database and key, made when this version of the code has none yet.
+
+    Raises CannotStart when there is no room, or the school cannot be made.
+    """
     made = folder / "template" / f"{_version()}{'' if history else '-bare'}"
     if (made / "gatebell.db").exists():
         return made
+    _want_room(folder)
     say("making the demo school, once: families, cards" + (", and a month of school days" if history else ""))
     shutil.rmtree(made.parent, ignore_errors=True)
     fresh = made.with_suffix(".new")
@@ -178,6 +183,12 @@ def template(folder: Path, stop: threading.Event, say: Callable[[str], None], *,
     if not stop.is_set():
         fresh.rename(made)
     return made
+
+
+def _want_room(folder: Path) -> None:
+    free = shutil.disk_usage(folder).free // 1_000_000
+    if free < ROOM_MB:
+        raise CannotStart(f"{folder.resolve()} has {free} MB of room, the demo needs {ROOM_MB}; --folder takes another")
 
 
 def run_to_end(command: Sequence[str], environment: Mapping[str, str], stop: threading.Event) -> None:

@@ -41,15 +41,15 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def clone(tmp_path: Path, run: ModuleType) -> Path:
-    """A folder that looks installed: its `gatebell` says what it was asked."""
+    """A folder that looks installed: its Python has pip, and says what `gatebell` was asked."""
     folder = tmp_path / "clone"
     (folder / "requirements").mkdir(parents=True)
     for name in ("run", "pyproject.toml", "requirements/demo.txt", "requirements/build.txt"):
         shutil.copy(ROOT / name, folder / name)
     (folder / ".venv/bin").mkdir(parents=True)
-    (folder / ".venv/bin/python").symlink_to(sys.executable)
-    (folder / ".venv/bin/gatebell").write_text('#!/bin/sh\necho "in $PWD:" "$@"\n')
-    (folder / ".venv/bin/gatebell").chmod(0o755)
+    python = folder / ".venv/bin/python"
+    python.write_text('#!/bin/sh\n[ "$1" = -c ] && exit\nshift 3\necho "in $PWD:" "$@"\n')
+    python.chmod(0o755)
     run.ROOT, run.VENV, run.PYTHON = folder, folder / ".venv", folder / ".venv/bin/python"
     run.install = lambda lock: None
     run.ensure("requirements/demo.txt")
@@ -71,12 +71,13 @@ def test_without_a_word_run_starts_the_demo_whatever_folder_one_is_in(clone: Pat
 
 def test_any_other_word_goes_to_gatebell_as_it_is(clone: Path, tmp_path: Path) -> None:
     assert asked(clone, "import", "a b.csv", "--dry-run", cwd=tmp_path) == f"in {tmp_path}: import a b.csv --dry-run"
+    assert asked(clone, "--config", "x", "check", cwd=tmp_path) == f"in {tmp_path}: --config x check"
 
 
 def test_help_needs_nothing_installed(tmp_path: Path) -> None:
     shutil.copy(ROOT / "run", tmp_path / "run")
-    said = subprocess.run([sys.executable, tmp_path / "run", "--help"], capture_output=True, text=True, check=False)
-    assert "--speed" in said.stderr
+    said = subprocess.run([sys.executable, tmp_path / "run", "--help"], capture_output=True, text=True, check=True)
+    assert "--speed" in said.stdout
     assert not (tmp_path / ".venv").exists()
 
 
