@@ -32,8 +32,8 @@ def problems(settings: config.Config) -> Iterator[str]:
     yield from _providers(settings)
     try:
         app = create_app(settings)
-    except (crypt.KeyMissing, OSError) as error:
-        yield f"secrets.key_file: {error}"
+    except (crypt.KeyMissing, config.ConfigError) as error:
+        yield str(error)
         return
     with app.app_context():
         yield from _database()

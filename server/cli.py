@@ -132,6 +132,8 @@ def upgrade(context: click.Context) -> None:
 def talk() -> None:
     """Log to standard error, where systemd and the supervisor keep it."""
     level = os.environ.get("GATEBELL_LOG", "INFO").upper()
+    if level not in logging.getLevelNamesMapping():
+        raise config.ConfigError(f"GATEBELL_LOG={level}: write DEBUG, INFO, WARNING or ERROR")
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 

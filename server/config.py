@@ -6,9 +6,13 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Some = Annotated[int, msgspec.Meta(ge=1)]
+Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class ConfigError(ValueError):
@@ -43,26 +47,26 @@ class Ingest(Section, frozen=True):
     filters: tuple[str, ...] = ("gatebell/1/00/+/+/tap", "gatebell/1/00/+/+/state")
     client_id: str = "gatebell-ingest-00"
     sharded: bool = False
-    batch: int = 500
-    linger_ms: int = 2
+    batch: Some = 500
+    linger_ms: Natural = 2
 
 
 class Web(Section, frozen=True):
     """The pages. `url` is what people type, used in links and callbacks."""
 
     host: str = "127.0.0.1"
-    port: int = 8000
+    port: Port = 8000
     url: str = "http://127.0.0.1:8000"
-    threads: int = 128
+    threads: Some = 128
     secure_cookies: bool = False  # true behind HTTPS
-    proxies: int = 0  # reverse proxies in front whose X-Forwarded-For may be believed
+    proxies: Natural = 0  # reverse proxies in front whose X-Forwarded-For may be believed
 
 
 class Outbox(Section, frozen=True):
     """Who sends: providers in order of preference (their settings stand in [providers.<name>]); none: texts wait."""
 
     providers: tuple[str, ...] = ()
-    senders: int = 4
+    senders: Some = 4
     callback_secret_file: str = ""
 
 
@@ -94,6 +98,8 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
             tables = tomllib.loads(path.read_text("utf-8"))
         except FileNotFoundError:
             raise ConfigError(f"{path}: no such file; give it with --config or GATEBELL_CONFIG") from None
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: not TOML: {error}") from None
     try:
@@ -116,7 +122,9 @@ def _overlaid(tables: dict[str, Any], environment: Mapping[str, str]) -> dict[st
         match = re.fullmatch(r"GATEBELL_([A-Z]+)__([A-Z_]+)", name)
         if match:
             section, key = (part.lower() for part in match.groups())
-            tables.setdefault(section, {})[key] = value.split(",") if key in {"urls", "filters", "providers"} else value
+            keys = tables.setdefault(section, {})
+            if isinstance(keys, dict):  # else the conversion says what is wrong with it
+                keys[key] = value.split(",") if key in {"urls", "filters", "providers"} else value
     return tables
 
 

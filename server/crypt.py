@@ -25,19 +25,27 @@ def load(secret: bytes) -> None:
     """Use this secret from now on, at least 32 bytes. Raises KeyMissing when it is shorter."""
     if len(secret) < 32:
         raise KeyMissing(
-            "the secret key needs at least 32 bytes; make one with: head -c 32 /dev/urandom | base64 > key"
+            "secrets.key_file: the key needs at least 32 bytes; make one with: head -c 32 /dev/urandom | base64 > key"
         )
     _Keys.cipher = AESGCM(hmac.digest(secret, b"gatebell encrypt 1", hashlib.sha256))
     _Keys.hashing = hmac.digest(secret, b"gatebell look-up 1", hashlib.sha256)
 
 
 def load_file(path: Path) -> None:
-    """Use the secret of a file; a new random one is written (mode 600) when there is none."""
+    """Use the secret of a file; a new random one is written (mode 600) when there is none. Raises KeyMissing."""
+    try:
+        secret = _read(path)
+    except OSError as error:
+        raise KeyMissing(f"the key {path} cannot be used: {error.strerror}; look at secrets.key_file") from None
+    load(secret)
+
+
+def _read(path: Path) -> bytes:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(base64.b64encode(os.urandom(32)).decode() + "\n")
-    load(path.read_bytes().strip())
+    return path.read_bytes().strip()
 
 
 def seal(text: str) -> str:

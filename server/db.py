@@ -15,12 +15,12 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, Dialect, Engine, ForeignKey, MetaData, String, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from server import crypt
+from server import config, crypt
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -155,8 +155,17 @@ def _insert_new(_dialect: str, table: Table, returning: tuple[Any, ...]) -> Any:
 
 
 def absolute(url: str) -> str:
-    """A relative SQLite path counts from the working folder (Flask-SQLAlchemy's habit is a folder of its own)."""
-    parsed = make_url(url)
+    """A relative SQLite path counts from the working folder (Flask-SQLAlchemy's habit is a folder of its own).
+
+    Raises ConfigError for what is no address of a database that we know.
+    """
+    try:
+        parsed = make_url(url)
+        known = parsed.get_dialect().name in {"sqlite", "postgresql"}
+    except ArgumentError:  # its words may hold the password
+        known = False
+    if not known:
+        raise config.ConfigError("database.url: write sqlite:///path or postgresql://user@host/name")
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
         return url
     return parsed.set(database=str(Path(parsed.database).absolute())).render_as_string(hide_password=False)

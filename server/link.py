@@ -34,8 +34,12 @@ class Refused(RuntimeError):
 
 def address(url: str) -> SplitResult:
     """Take a broker's URL apart. Raises ConfigError."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in {"mqtt", "mqtts"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port beyond 65535, a bracket that is not closed
+        known = False
+    if not known:
         raise ConfigError(f"mqtt.urls: {url!r} is not mqtt://host:port or mqtts://host:port")
     return parts
 
@@ -58,10 +62,17 @@ def new_client(settings: Mqtt, client_id: str, *, lasting: bool) -> mqtt.Client:
     if settings.username:
         client.username_pw_set(settings.username, _secret(settings.password_file))
     if schemes == {"mqtts"}:
-        client.tls_set(settings.ca_file or None, settings.cert_file or None, settings.key_file or None)
+        _use_certificates(client, settings)
     client.max_inflight_messages_set(AT_ONCE)
     client.on_socket_open = _no_delay
     return client
+
+
+def _use_certificates(client: mqtt.Client, settings: Mqtt) -> None:
+    try:
+        client.tls_set(settings.ca_file or None, settings.cert_file or None, settings.key_file or None)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"mqtt: ca_file, cert_file or key_file cannot be used: {error}") from None
 
 
 def _no_delay(_client: mqtt.Client, _data: Any, opened: Any) -> None:

@@ -31,6 +31,7 @@ PERSON_PARTS = {
 }
 RANKS = {"1": 1, "2": 2, "3": 3, "一": 1, "二": 2, "三": 3}
 Value = TypeVar("Value")
+SHOWN = 50  # letters of a cell in a sentence
 LONGEST = {"class": 40, "number": 40, "name": 80}
 
 
@@ -96,10 +97,12 @@ def opened(raw: bytes) -> Sheet:
     lines = text.split("\n", 1)
     if lines[0].lower().startswith("sep="):
         text = lines[1] if len(lines) > 1 else ""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     try:
-        records = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True))
+        records = list(reader)
     except csv.Error as error:
-        raise BadRoster(f"this is not a table with separated columns: {error}; save it as CSV again") from None
+        where = f"row {reader.line_num}: this is not a table with separated columns"
+        raise BadRoster(f"{where}: {error}; save it as CSV again") from None
     numbered = [
         (row, tuple(map(str.strip, cells))) for row, cells in enumerate(records, 1) if any(map(str.strip, cells))
     ]
@@ -116,10 +119,17 @@ def _decoded(raw: bytes) -> str:
     encodings = ["utf-16"] if marked else ["utf-8-sig", "gb18030"]  # utf-8-sig reads utf-8 too
     for encoding in encodings:
         try:
-            return raw.decode(encoding)
+            return _without_nul(raw.decode(encoding))
         except UnicodeDecodeError:
             continue
     raise BadRoster("the letters cannot be read; save the sheet as `CSV UTF-8`")
+
+
+def _without_nul(text: str) -> str:
+    before, nul, _after = text.partition("\0")
+    if nul:  # PostgreSQL's texts hold none, and no spreadsheet writes one
+        raise BadRoster(f"row {before.count(chr(10)) + 1} holds signs that are no text; save it as CSV again")
+    return text
 
 
 def _delimiter(text: str) -> str:
@@ -193,7 +203,7 @@ class _Row:
 
     def wrong(self, column: str, text: str) -> None:
         """Note a problem of a cell."""
-        shown = self.cell(column)
+        shown = self.cell(column)[:SHOWN]
         self.problems.append(Problem(self.row, self.sheet.called(column), f"{shown!r}: {text}" if shown else text))
 
     def taken(self, column: str, reads: Callable[[str], Value]) -> Value | None:

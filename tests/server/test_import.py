@@ -228,6 +228,23 @@ def test_a_sheet_of_which_one_column_was_sorted_alone_is_refused(run: Run) -> No
     assert result.exit_code == 1 and "20 of 20 pupils on record would get another name" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (HEADER + ROWS.replace("王小明", "王\0明"), "row 2 holds signs that are no text"),
+        ("\0" * 1000, "row 1 holds signs that are no text"),
+        (HEADER + '"八（2）班,1,王\n', "row 2: this is not a table"),
+        (HEADER + ROWS + "x" * 1_000_000, "row 5: this is not a table"),
+        (HEADER + ROWS.replace("20260801", "9" * 2000), "row 2, column 学号: '" + "9" * 50 + "'"),
+        ((HEADER + ROWS).encode("utf-16")[:-1], "the letters cannot be read"),
+    ],
+)
+def test_rubbish_is_refused_with_its_place(run: Run, content: str | bytes, says: str) -> None:
+    result = run(content)
+    assert result.exit_code == 1 and says in result.output and len(result.output) < 1000
+    assert counts() == NOTHING
+
+
 def test_formulas_are_only_text(run: Run) -> None:
     result = run(HEADER + '八（2）班,="00801",=HYPERLINK("x"),1,,,,="13812340001",,,\n'.replace('"x"', "x"))
     assert result.exit_code == 0, result.output
