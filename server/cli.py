@@ -134,6 +134,7 @@ def talk() -> None:
     level = os.environ.get("GATEBELL_LOG", "INFO").upper()
     if level not in logging.getLevelNamesMapping():
         raise config.ConfigError(f"GATEBELL_LOG={level}: write DEBUG, INFO, WARNING or ERROR")
+    logging.getLogger("urllib3").setLevel(logging.INFO)  # its DEBUG writes addresses whole: number, text and password
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
