@@ -75,7 +75,8 @@ def classes() -> ResponseReturnValue:
     """All classes that the user looks after, with their counts of today."""
     user, school = guard.the_user(), guard.the_school()
     mark, day = live.newest(school.id), service.today(school)
-    return render_template("overview/classes.html", mark=mark, day=day, rows=lists.classes(user, day))
+    whole = accounts.scope_of(user).whole
+    return render_template("overview/classes.html", mark=mark, day=day, rows=lists.classes(user, day), whole=whole)
 
 
 @bp.get("/classes/<uuid:class_id>")

@@ -189,7 +189,7 @@ def gate_names(school_id: str) -> dict[str, str]:
 
 def short_name(gateway: str, name: str) -> str:
     """1号门 of 1号门 东门."""
-    return name.split()[0] if name.split() else gateway
+    return next(iter(name.split()), gateway)
 
 
 def feed(user: User, day: dt.date, names: dict[str, str], limit: int = FEED) -> list[FeedRow]:

@@ -23,6 +23,17 @@ DOUBLED = """() => {
   const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
   return ids.filter((id, n) => ids.indexOf(id) !== n);
 }"""
+OVER_THE_NAME = """() => [...document.querySelectorAll(".class-list a")].filter((row) => {
+  const box = (part) => row.querySelector(part).getBoundingClientRect();
+  const [name, count] = [box(".class-name b"), box(".class-counts")];
+  return name.right > count.left && name.bottom > count.top && count.bottom > name.top;
+}).map((row) => row.textContent.trim())"""
+UNDER_THE_FOOT = """() => {
+  scrollTo({top: document.documentElement.scrollHeight, behavior: "instant"});
+  const ends = [...document.querySelectorAll("main .card")].filter((e) => e.checkVisibility())
+    .map((e) => e.getBoundingClientRect().bottom);
+  return Math.max(...ends) - document.querySelector(".dock-nav").getBoundingClientRect().top;
+}"""
 SIDEWAYS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -49,6 +60,11 @@ def test_a_small_phone_needs_no_sideways_scroll_and_no_small_fingers(
         assert page.evaluate(SIDEWAYS) <= 0, f"{name} in {language}"
         assert page.evaluate(TOO_SMALL) == [], name
         assert page.evaluate(NAMELESS) == [], name
+        assert page.evaluate(OVER_THE_NAME) == [], f"{name} in {language}"
+        assert page.evaluate(UNDER_THE_FOOT) <= 0, f"{name} in {language}"
+        page.set_viewport_size({"width": 320, "height": 640})
+        assert page.evaluate(SIDEWAYS) <= 0, f"{name} in {language} at 320 px"
+        page.set_viewport_size({"width": 360, "height": 640})
 
 
 def test_a_large_screen_has_landmarks_names_and_room_for_fingers_and_can_be_zoomed(
@@ -104,3 +120,5 @@ def test_a_printed_page_is_only_its_content(served: Served, opened: Open) -> Non
     page.emulate_media(media="print")
     expect(page.locator(".bar")).to_be_hidden()
     expect(page.locator(".pupil-rows tbody tr").first).to_be_visible()
+    card = page.locator(".card:has(.pupil-rows)")
+    expect(card).to_have_css("break-inside", "auto")  # a card longer than the paper begins on the first sheet

@@ -309,8 +309,8 @@ def test_gates_say_how_they_are(site: Site, office: Visitor) -> None:
     with site.app.app_context(), transaction() as session:
         session.add(Gateway(school_id="mingde", id="gate-4", name="4号门", online=False, birth=0, state={}))
     words = plain(office.text("/"))
-    assert re.search(r"1号门 东门 \d+ taps · heard 07:51 Working", words)
-    assert re.search(r"2号门 南门 \d+ taps · silent 07:20–07:40 Just back", words)
+    assert re.search(r"1号门 东门 \d+ taps last heard 07:51 Working", words)
+    assert re.search(r"2号门 南门 \d+ taps silent 07:20–07:40 Just back", words)
     assert "4号门 0 taps Not connected" in words
 
 
