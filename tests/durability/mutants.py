@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from gateway import spool as product
 from gateway import wire
+from gateway.salvage import Row
 from gateway.spool import Spool, Touch
 from gateway.wire import Kind, Tap
 from server import db, ingest
@@ -57,6 +58,9 @@ class Reuses(Forgets):
     def _number(self) -> None:
         self.id = self._db.execute("SELECT value FROM meta WHERE key = 'spool'").fetchone()[0]
         self.next_seq = self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM tap").fetchone()[0]
+
+    def _restore(self, rescued: Collection[Row]) -> None:
+        """Nothing: rows found in the WAL would bring their numbers with them."""
 
 
 SPOOLS: dict[str, type[Watched]] = {"": Watched, "normal": Normal, "forgets": Forgets, "reuses": Reuses}

@@ -1,0 +1,176 @@
+"""The plug of the gate or of the server is pulled again and again: no green light was a lie, nothing is doubled.
+
+Every tap whose light had been seen green BEFORE a cut must be in the server's table in the end. The same story with a
+mutant, or with fsync taken away from under it, must lose taps, or this test would prove nothing.
+"""
+
+import random
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+
+import pytest
+
+from tests import services
+from tests.durability import line
+from tests.durability.conftest import School
+from tests.durability.powerdisk import PowerDisk, obstacle
+from tests.gateway.ends import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.mosquitto]
+SEEDS = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is left after a story."""
+
+    promised: int
+    lost: int
+    twice: list[str]
+    integrity: set[str]
+
+
+class World:
+    """A gate and a server, each on a disk of its own."""
+
+    def __init__(self, gate_disk: PowerDisk, server_disk: PowerDisk, broker: services.Mosquitto) -> None:
+        self.gate_disk, self.server_disk, self.broker = gate_disk, server_disk, broker
+        self.database = server_disk.folder / "gatebell.db"
+        self.cards = 0
+        self.promised: set[str] = set()
+
+    def man(self, gate: line.Gate, ingest: line.Child) -> None:
+        """Who works here."""
+        self.gate, self.ingest = gate, ingest
+
+    def tap(self, count: int) -> None:
+        """New cards until so many more lights were green, and the server has most of them."""
+        lit, stored = len(self.gate.greens) + count, line.kept(self.database).total() + count // 2
+        until(lambda: self._touch() and len(self.gate.greens) >= lit, seconds=60)
+        until(lambda: line.kept(self.database).total() >= stored or self.gate.unsent() == 0, seconds=60)
+
+    def _touch(self) -> bool:
+        """One card at most for every turn of `until`, so some dozens a second."""
+        self.cards += 1
+        self.gate.cable.touch(line.card(self.cards))
+        return True
+
+    def cut_gate(self) -> None:
+        """The Pi's plug, at a time when its spool alone has the newest taps."""
+        self.ingest.kill()
+        self.broker.stop(signal.SIGKILL)
+        lit = len(self.gate.greens) + 10
+        until(lambda: self._touch() and len(self.gate.greens) >= lit, seconds=60)
+        self._pull()
+        self.broker.start()
+        self.ingest.start()
+
+    def cut_gate_at_rest(self) -> None:
+        """The Pi's plug, when its spool has nothing left to send."""
+        until(lambda: self.gate.unsent() == 0, seconds=60)
+        self._pull()
+
+    def _pull(self) -> None:
+        self.promised |= set(self.gate.greens)
+        self.gate_disk.cut()
+        self.gate.kill()
+        self.gate_disk.reboot()
+        self.gate.start()
+
+    def cut_server(self) -> None:
+        """The plug of the machine that holds database and broker."""
+        self.promised |= set(self.gate.greens)
+        self.server_disk.cut()
+        self.ingest.kill()
+        self.broker.stop(signal.SIGKILL)
+        self.server_disk.reboot()
+        self.broker.start()
+        self.ingest.start()
+
+    def lost(self) -> set[str]:
+        """What was promised and is not in the server's table now."""
+        return self.promised - line.kept(self.database).keys()
+
+    def end(self) -> Outcome:
+        """No more cards: the spool runs empty, then all is counted."""
+        self.promised |= set(self.gate.greens)
+        until(lambda: self.gate.unsent() == 0, seconds=90)
+        cards = Counter(str(card) for (card,) in line.ask(self.database, "SELECT card FROM tap"))
+        files = (self.gate.spool, self.database)
+        return Outcome(
+            promised=len(self.promised),
+            lost=len(self.lost()),
+            twice=[card for card, count in cards.items() if count > 1],
+            integrity={str(line.ask(file, "PRAGMA integrity_check")[0][0]) for file in files},
+        )
+
+
+@pytest.fixture
+def world(tmp_path: Path, school: School) -> Iterator[World]:
+    """Two disks, a broker, a school."""
+    if not services.Mosquitto.available():
+        services.missing("mosquitto")
+    if reason := obstacle(tmp_path):
+        pytest.skip(reason)
+    with PowerDisk(tmp_path / "pi") as pi, PowerDisk(tmp_path / "server") as server:
+        school(server.folder / "gatebell.db")
+        server.sync()
+        with services.Mosquitto(server.folder / "mosquitto") as broker:
+            yield World(pi, server, broker)
+
+
+def story(world: World, seed: int, *, gate: str = "", server: str = "", preload: str = "") -> Outcome:
+    """Cards and cuts by a seed; `gate` and `server` name mutants, `preload` a library that takes fsync away."""
+    folder, chance = world.gate_disk.folder.parent, random.Random(seed)
+    pi = line.Gate(folder, world.gate_disk.folder, world.broker.url, mutant=gate)
+    ingest = line.server("ingest", folder, world.database, world.broker.url, mutant=server)
+    for child in (pi, ingest):
+        child.environment |= {"LD_PRELOAD": preload} if preload else {}
+    world.man(pi, ingest)
+    cuts = [world.cut_gate, world.cut_gate_at_rest, world.cut_server, world.cut_server]
+    chance.shuffle(cuts)
+    with pi, ingest:
+        try:
+            for cut in cuts:
+                world.tap(chance.randint(10, 40))
+                cut()
+            world.tap(10)
+            return world.end()
+        except TimeoutError as late:
+            raise AssertionError(f"seed {seed}: {late}\n{pi.tail()}\n{ingest.tail()}") from late
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_was_green_before_a_power_cut_is_at_the_server_once(world: World, seed: int) -> None:
+    outcome = story(world, seed)
+    assert outcome.promised >= 40
+    assert (outcome.lost, outcome.twice, outcome.integrity) == (0, [], {"ok"}), f"seed {seed}: {outcome}"
+
+
+@pytest.mark.parametrize(
+    ("gate", "server"),
+    [
+        pytest.param("normal", "", id="the-spool-does-not-wait-for-the-disk"),
+        pytest.param("forgets", "normal", id="the-server-does-not-wait-for-the-disk"),
+        pytest.param("forgets", "answers-first", id="stored-is-said-before-the-commit"),
+        pytest.param("reuses", "by-number", id="numbers-are-used-again-and-taken-for-the-tap"),
+    ],
+)
+def test_a_mutant_is_found_out(world: World, gate: str, server: str) -> None:
+    assert story(world, 1, gate=gate, server=server).lost > 0
+
+
+def test_numbers_used_again_lose_nothing_while_the_id_is_the_tap(world: World) -> None:
+    outcome = story(world, 1, gate="reuses")
+    assert (outcome.lost, outcome.twice) == (0, [])
+
+
+def test_without_fsync_the_same_story_loses_taps(world: World) -> None:
+    libraries = glob("/usr/lib/*/libeatmydata.so*")
+    if not libraries:
+        pytest.skip("libeatmydata is not installed (package eatmydata)")
+    assert story(world, 1, gate="forgets", preload=libraries[0]).lost > 0
