@@ -49,5 +49,5 @@ def _unnamed(written: str) -> str:
         return f"write the kind of card before it, as in em4100:{written.upper()}"
     return (
         "a number printed on a card is only a part of what a reader sends; leave the cell empty and touch the card"
-        f" at the gate (page Gates), or write it as the gate shows it, as in {EXAMPLE}"
+        f" at the gate (page Today shows its last digits), or write it as the gate shows it, as in {EXAMPLE}"
     )
