@@ -190,6 +190,7 @@ def choose(page: Page, language: str) -> None:
 def log_in(page: Page, login: str) -> None:
     """As a person does, by keyboard: the form has the focus already."""
     page.goto("/login")
+    expect(page.locator("#login")).to_be_focused()
     page.keyboard.type(login)
     page.keyboard.press("Tab")
     page.keyboard.type(sample.PASSWORD)
