@@ -22,6 +22,8 @@ from gateway.wire import Kind, Tap
 from server import db, ingest
 from server.taps import service as taps
 
+ANSWERED_EARLY_S = 3.0  # longer than a gateway takes to write down that its taps are stored
+
 
 class Watched(Spool):
     """The product's spool, which also tells the test's lights which taps they are shown for."""
@@ -51,6 +53,9 @@ class Forgets(Watched):
         self._begin()
         self._db.executemany("DELETE FROM tap WHERE id = ?", [(id,) for id in ids])
 
+    def _restore(self, rescued: Collection[Row]) -> None:
+        """Nothing: what was thrown away still stands in the WAL for a while."""
+
 
 class Reuses(Forgets):
     """INTEGER PRIMARY KEY without AUTOINCREMENT: an empty spool begins again at 1."""
@@ -58,9 +63,6 @@ class Reuses(Forgets):
     def _number(self) -> None:
         self.id = self._db.execute("SELECT value FROM meta WHERE key = 'spool'").fetchone()[0]
         self.next_seq = self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM tap").fetchone()[0]
-
-    def _restore(self, rescued: Collection[Row]) -> None:
-        """Nothing: rows found in the WAL would bring their numbers with them."""
 
 
 SPOOLS: dict[str, type[Watched]] = {"": Watched, "normal": Normal, "forgets": Forgets, "reuses": Reuses}
@@ -100,7 +102,7 @@ class AnswersFirst(ingest.Ingest):
             if kind is Kind.TAP:
                 heard = msgspec.json.decode(incoming.message.payload, type=wire.Taps)
                 self._send(school, gateway, Kind.STORED, wire.Stored(ids=[tap.id for tap in heard.taps]))
-        time.sleep(0.05)
+        time.sleep(ANSWERED_EARLY_S)
         super()._keep(batch)
 
 

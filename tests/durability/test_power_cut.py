@@ -95,6 +95,13 @@ class World:
         """What was promised and is not in the server's table now."""
         return self.promised - line.kept(self.database).keys()
 
+    def cut_server_at_rest(self) -> None:
+        """The same as soon as the gate has written down that all is stored."""
+        lit = len(self.gate.greens) + 5
+        until(lambda: self._touch() and len(self.gate.greens) >= lit, seconds=60)
+        until(lambda: self.gate.unsent() == 0, seconds=60)
+        self.cut_server()
+
     def end(self) -> Outcome:
         """No more cards: the spool runs empty, then all is counted."""
         self.promised |= set(self.gate.greens)
@@ -131,7 +138,7 @@ def story(world: World, seed: int, *, gate: str = "", server: str = "", preload:
     for child in (pi, ingest):
         child.environment |= {"LD_PRELOAD": preload} if preload else {}
     world.man(pi, ingest)
-    cuts = [world.cut_gate, world.cut_gate_at_rest, world.cut_server, world.cut_server]
+    cuts = [world.cut_gate, world.cut_gate_at_rest, world.cut_server, world.cut_server_at_rest]
     chance.shuffle(cuts)
     with pi, ingest:
         try:
