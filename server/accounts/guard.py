@@ -1,6 +1,5 @@
 """Who asks: the user behind a request's cookie, and the gate that every page stands behind."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -103,18 +102,3 @@ def the_school() -> School:
     if school is None:
         raise NotAllowed
     return school
-
-
-def needs_role(*roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Only holders of one of these roles; others get a 403."""
-
-    def decorate(view: Callable[P, R]) -> Callable[P, R]:
-        @functools.wraps(view)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            if not service.roles_of(the_user()) & set(roles):
-                raise NotAllowed
-            return view(*args, **kwargs)
-
-        return guarded
-
-    return decorate
