@@ -50,6 +50,12 @@ CardText = Annotated[
         pattern=rf"^[a-z0-9]{{2,16}}:([0-9A-F]{{2}}){{1,32}}{_END}", description="canonical card: technology:HEX bytes"
     ),
 ]
+Proof = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=512, pattern=rf"^[\x21-\x7e]+{_END}", description="what an NTAG 424 DNA wrote: a URL with its MAC"
+    ),
+]
 Short = Annotated[str, msgspec.Meta(max_length=64, pattern=rf"^[^\x00-\x1f]*{_END}")]
 
 
@@ -92,6 +98,7 @@ class Tap(msgspec.Struct, frozen=True, kw_only=True):
     boot: Short
     ticks: Ticks
     late: bool = False
+    sun: Proof | msgspec.UnsetType = msgspec.UNSET  # of cards that can prove themselves; the server verifies it
 
 
 class Taps(msgspec.Struct, frozen=True, kw_only=True):
