@@ -19,6 +19,7 @@ FEATURES = (
     "calendar",
     "gates",
     "taps",
+    "leave",
     "attendance",
     "outbox",
     "notify",

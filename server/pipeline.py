@@ -18,8 +18,9 @@ from gateway import wire
 from server import clock
 from server.attendance import service as attendance
 from server.attendance.turns import Turns
+from server.calendar import service as calendar
 from server.cards import service as cards
-from server.db import DATABASE_AWAY, transaction
+from server.db import DATABASE_AWAY, db, transaction
 from server.gates import service as gates
 from server.jobs import every
 from server.notify import service as notify
@@ -207,11 +208,30 @@ def _refuse_report(report: Report, why: Exception) -> None:
 @every(seconds=2)
 def time_passes() -> None:
     """Judge again, without a tap, whose day a bell, a cut-off or a mended gap may have changed."""
-    turns: Turns = current_app.extensions.setdefault("gatebell-turns", Turns())
-    for school, day in turns.due(clock.now()):
+    for school, day in _turns().due(clock.now()):
         pupils, school_id = attendance.pupils_of(school.id), school.id
         for start in range(0, len(pupils), CHUNK):
             _judge_again(school_id, day, pupils[start : start + CHUNK])
+
+
+def _turns() -> Turns:
+    turns: Turns = current_app.extensions.setdefault("gatebell-turns", Turns())
+    return turns
+
+
+@every(seconds=2)
+def facts_change() -> None:
+    """Judge again the days that a leave, a mark or a change of the calendar has touched."""
+    found = [(each.school_id, each.date, each.pupil_id, each) for each in calendar.stale(db.session())]
+    for (school_id, day), rows in groupby(found, lambda row: row[:2]):
+        those = list(rows)
+        pupils = {pupil_id for _, _, pupil_id, _ in those if pupil_id}
+        everybody = attendance.pupils_on(school_id, day) if any(row[2] is None for row in those) else sorted(pupils)
+        for start in range(0, len(everybody), CHUNK):
+            _judge_again(school_id, day, everybody[start : start + CHUNK])
+        with transaction() as session:
+            calendar.settled(session, [row[3] for row in those])
+        _turns().look_again(school_id)
 
 
 def _judge_again(school_id: str, day: date, pupils: Sequence[uuid.UUID]) -> None:

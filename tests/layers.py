@@ -7,6 +7,7 @@ from pathlib import Path
 from server import FEATURES
 
 TOP = {"pipeline", "ingest", "demo", "cli", "supervisor", "check", "jobs"}
+PURE = {"rules", "news"}  # file names of rules: facts in, verdict out
 ROUTE_PARTS = {"routes", "jobs", "cli"}
 SHARED = {"gateway.wire", "gateway.timebase", "gateway.forms"}  # what the server may use of the gateway
 NEEDS = {"wire": {"msgspec"}, "timebase": {"msgspec"}, "forms": set[str]()}  # beside the standard library
@@ -80,10 +81,10 @@ def _direction(feature: str, module: str) -> str | None:
 def _by_part(feature: str, name: str, module: str) -> str | None:
     parts = module.split(".")
     ours = parts[0] == "server"
-    if name == "rules" and not (_is_stdlib(module) or parts[0] in {"msgspec", "phonenumbers"}):
-        pure = (ours and parts[2:3] == ["rules"]) or _under(module, "gateway.forms")
+    if name in PURE and not (_is_stdlib(module) or parts[0] in {"msgspec", "phonenumbers"}):
+        pure = (ours and parts[2:3] and parts[2] in PURE) or _under(module, "gateway.forms")
         return None if pure else f"imports {module}: rules are pure; only the standard library and other rules"
-    if name == "models" and ours and parts[1] in FEATURES and parts[2:3] not in (["rules"], ["models"]):
+    if name == "models" and ours and parts[1] in FEATURES and not {*parts[2:3]} <= {*PURE, "models"}:
         return f"imports {module}: models know the database and own rules, never service or routes"
     if name == "service" and module in {"flask.request", "flask.session", "flask.g"}:
         return f"imports {module}: a service does not know about requests"

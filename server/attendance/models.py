@@ -4,10 +4,10 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Date, ForeignKey, Index, Integer, String
+from sqlalchemy import JSON, Boolean, Date, ForeignKey, Index, Integer, String, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.db import Base, UtcDateTime, school_column
+from server.db import Base, UtcDateTime, new_id, school_column
 
 
 class PupilDay(Base):
@@ -26,3 +26,23 @@ class PupilDay(Base):
     last_out: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
     verdict: Mapped[dict[str, Any]] = mapped_column(JSON)  # rules.Day as plain values
     judged_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+
+
+class TeacherMark(Base):
+    """What a person of the school saw of a pupil in one session; never edited, the newest that is not undone counts."""
+
+    __tablename__ = "teacher_mark"
+    __table_args__ = (Index(None, "school_id", "date"), Index(None, "pupil_id", "date"))
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    school_id: Mapped[str] = school_column()
+    pupil_id: Mapped[uuid.UUID] = mapped_column(Uuid, ForeignKey("pupil.id", ondelete="CASCADE"))
+    date: Mapped[dt.date] = mapped_column(Date)
+    session: Mapped[str] = mapped_column(String(16))
+    mark: Mapped[str] = mapped_column(String(8))  # rules.MarkKind
+    minutes: Mapped[int] = mapped_column(Integer, default=0)  # late by so many
+    reason: Mapped[str] = mapped_column(String(200), default="")
+    made_by: Mapped[uuid.UUID]  # user_account.id
+    made_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+    undone_by: Mapped[uuid.UUID | None]
+    undone_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)

@@ -59,9 +59,17 @@ class Tap:
     trusted: bool = True
 
 
+class MarkKind(StrEnum):
+    """What a teacher can say of a pupil in one session."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    LATE = "late"
+
+
 @dataclass(frozen=True)
 class Mark:
-    """What a teacher saw in one session: present, absent or late (with minutes)."""
+    """What a teacher saw in one session; late comes with minutes."""
 
     session: str
     mark: str
@@ -121,32 +129,6 @@ class Day:
     by_teacher: tuple[str, ...] = ()  # sessions in which only a teacher saw the pupil
     closed: bool = False  # an hour after the last session: nobody is expected any more
     told: Told = Told()
-
-
-class Kind(StrEnum):
-    """What happened at the gate that a family may be told."""
-
-    IN = "in"
-    OUT = "out"
-    UNSURE = "unsure"  # an entry whose time is not known
-
-
-@dataclass(frozen=True)
-class Event:
-    """The n-th entry or exit told of a day, n from 1; `late` and `early` are minutes against the session it fell in."""
-
-    kind: Kind
-    n: int
-    at: int | None
-    late: int = 0
-    early: int = 0
-
-
-@dataclass(frozen=True)
-class Change:
-    """What a new verdict adds to the old one."""
-
-    events: tuple[Event, ...]
 
 
 def judge(
@@ -366,35 +348,3 @@ def status(day: Day) -> Status:
     if verdict.state == State.PENDING and day.unsure:
         return Status.UNCONFIRMED
     return _WORDS[verdict.state]
-
-
-def change(old: Day | None, new: Day) -> Change | None:
-    """The events of `new` that nobody was told while `old` held, in the order of their times; None when there are none.
-
-    A fact that arrives late may move the begin of a stay, or an exit, that was told already, and it may split one stay
-    in two. So each told time is found again in `new` (in the stay that holds it), and the stays without one are news.
-    `n` counts in the order of telling, `at` is the event's own time: no event is told twice, none is left out.
-    """
-    told = old.told if old else Told()
-    stays = {stay.entered: stay for stay in new.stays}
-    early = {stay.left: stay.early for stay in new.stays}
-    entries, exits = _news(told.entries, list(stays)), _news(told.exits, new.exits)
-    events = [Event(Kind.IN, n, at, late=stays[at].late) for n, at in enumerate(entries, len(told.entries) + 1)]
-    events += [Event(Kind.OUT, n, at, early=early.get(at, 0)) for n, at in enumerate(exits, len(told.exits) + 1)]
-    events.sort(key=lambda event: (event.at or 0, event.kind))
-    events += [Event(Kind.UNSURE, n, None) for n in range(told.unsure + 1, new.unsure + 1)]
-    return Change(tuple(events)) if events else None
-
-
-def remembering(old: Day | None, new: Day) -> Day:
-    """`new` as it is kept: with the memory of what was told while `old` held, and is told now."""
-    told = old.told if old else Told()
-    entries = told.entries + tuple(_news(told.entries, [stay.entered for stay in new.stays]))
-    exits = told.exits + tuple(_news(told.exits, new.exits))
-    return replace(new, told=Told(entries, exits, max(told.unsure, new.unsure)))
-
-
-def _news(told: Sequence[int], times: Sequence[int]) -> list[int]:
-    """Times that hold none of the told ones; a told one is held by the last time not after it."""
-    held = {max((at for at in times if at <= before), default=None) for before in told}
-    return [at for at in times if at not in held]

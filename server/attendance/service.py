@@ -11,11 +11,12 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from server import clock, settings
-from server.attendance import rules
+from server.attendance import marks, news, rules
 from server.attendance.models import PupilDay
 from server.calendar import service as calendar
 from server.db import db, insert_new, table
 from server.gates import service as gates
+from server.leave import service as leave
 from server.people.models import Pupil, SchoolClass
 from server.schools.models import School
 from server.taps import rules as passages
@@ -47,7 +48,7 @@ class DayChange:
     school_id: str
     pupil_id: uuid.UUID
     date: date
-    change: rules.Change
+    change: news.Change
     day: rules.Day
 
 
@@ -78,8 +79,18 @@ def apply(school: School, pupil_days: Collection[Key], now: datetime) -> list[Da
     seen = taps.of_days(session, school.id, pupils, dates)
     timetables = _timetables(session, pupils)
     frames = {day: _frame(school, day, now, set(timetables.values())) for day in dates}
-    judged = {key: _judged(frames[key[1]], timetables[key[0]], seen.get(key, [])) for key in keys}
-    new = {key: rules.remembering(old[key], day) for key, day in judged.items()}
+    away, marked = leave.approved_on(session, school, pupils, dates), marks.standing(session, pupils, dates)
+    judged = {
+        key: _judged(
+            frames[key[1]],
+            timetables[key[0]],
+            seen.get(key, []),
+            leave=away.get(key, ()),
+            marked=marks.facts(marked.get(key, ())),
+        )
+        for key in keys
+    }
+    new = {key: news.remembering(old[key], day) for key, day in judged.items()}
     verdicts = [
         _row(school, key, day, now)
         for key, day in new.items()
@@ -87,7 +98,7 @@ def apply(school: School, pupil_days: Collection[Key], now: datetime) -> list[Da
     ]
     if verdicts:
         session.execute(_KEEP, verdicts)
-    changes = ((key, rules.change(old[key], day)) for key, day in new.items())
+    changes = ((key, news.change(old[key], day)) for key, day in new.items())
     return [DayChange(school.id, *key, change, new[key]) for key, change in changes if change]
 
 
@@ -96,6 +107,12 @@ def pupils_of(school_id: str) -> list[uuid.UUID]:
     return list(
         db.session.scalars(select(Pupil.id).where(Pupil.school_id == school_id, Pupil.active).order_by(Pupil.id))
     )
+
+
+def pupils_on(school_id: str, day: date) -> list[uuid.UUID]:
+    """Whose day a change for the whole school may move: all active pupils, and who had a verdict on that date."""
+    judged = select(PupilDay.pupil_id).where(PupilDay.school_id == school_id, PupilDay.date == day)
+    return sorted({*pupils_of(school_id), *db.session.scalars(judged)})
 
 
 def _locked(session: Session, school_id: str, keys: Sequence[Key], now: datetime) -> dict[Key, Any]:
@@ -118,13 +135,15 @@ def _frame(school: School, day: date, now: datetime, timetables: Iterable[str]) 
         school=school,
         date=day,
         now=clock.local_seconds(now, day, school.timezone),
-        policy=settings.policy(school.id, rules.Policy),
+        policy=settings.policy(school.id, rules.Policy, on=day),
         gaps=tuple(rules.Gap(gap.starts, gap.ends) for gap in gates.gaps_on(school.id, day)),
         sessions=calendar.timetables_on(school.id, timetables, day),
     )
 
 
-def _judged(frame: _Frame, timetable: str, seen: Iterable[Sight]) -> rules.Day:
+def _judged(
+    frame: _Frame, timetable: str, seen: Iterable[Sight], *, leave: Sequence[rules.Leave], marked: Sequence[rules.Mark]
+) -> rules.Day:
     known = [_passage(frame, *sight) for sight in seen]
     found = [rules.Tap(each.at, each.direction, each.trusted) for each in passages.directed(known)]
     return rules.judge(
@@ -132,6 +151,8 @@ def _judged(frame: _Frame, timetable: str, seen: Iterable[Sight]) -> rules.Day:
         policy=frame.policy,
         now=rules.judging_second(frame.now, found),
         taps=found,
+        leave=leave,
+        marks=marked,
         gaps=frame.gaps,
     )
 

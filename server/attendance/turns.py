@@ -13,6 +13,7 @@ from server.attendance.models import PupilDay
 from server.calendar import service as calendar
 from server.db import db
 from server.gates import service as gates
+from server.leave import service as leave
 from server.people.models import Pupil
 from server.schools.models import School
 
@@ -54,6 +55,12 @@ class Turns:
                 yield school, day
             self.troubles[school.id], self.known[school.id] = mine, known
 
+    def look_again(self, school_id: str) -> None:
+        """Something of this school has changed: read bells, policy and pupils anew at the next turn."""
+        known = self.known.get(school_id)
+        if known:
+            known.looked_at = -LOOK_AGAIN
+
     def _looked(self, school: School, now: datetime) -> _Known:
         """What today is to be judged with: remembered for a while, read again when a bell has rung."""
         today, known = clock.local_day(now, school.timezone), self.known.get(school.id)
@@ -71,11 +78,13 @@ class Turns:
 def _plan(school: School, today: date, now: datetime) -> tuple[Plan, datetime | None]:
     """All that a day's verdicts depend on besides taps and gaps, and when time changes it next."""
     policy = settings.policy(school.id, rules.Policy)
+    cut_off = timedelta(minutes=policy.absent_after)
     bells = calendar.boundaries(school.id, today, minutes_after_start=[policy.absent_after])
+    moments = sorted({*bells, *(end + cut_off for end in leave.ends_on(db.session(), school, today))})
     count = select(func.count()).select_from(Pupil).where(Pupil.school_id == school.id, Pupil.active)
-    passed = sum(bell <= now for bell in bells)
+    passed = sum(moment <= now for moment in moments)
     plan = (policy, bells, passed, db.session.scalar(count))
-    return plan, next((bell for bell in bells if bell > now), None)
+    return plan, next((moment for moment in moments if moment > now), None)
 
 
 def _touched(school: School, troubles: frozenset[gates.Trouble], now: datetime) -> set[date]:

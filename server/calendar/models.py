@@ -57,3 +57,14 @@ class BellTime(Base):
     ends: Mapped[int] = mapped_column(Integer)
     weekdays: Mapped[int] = mapped_column(Integer, default=0b0011111)  # bit 0 is Monday
     since: Mapped[dt.date] = mapped_column(Date)  # counts from this date on, until a later row of the same session
+
+
+class StaleDay(Base):
+    """A date whose facts beside the taps have changed since it was judged: of one pupil, or of the whole school."""
+
+    __tablename__ = "stale_day"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    school_id: Mapped[str] = school_column()
+    date: Mapped[dt.date] = mapped_column(Date)
+    pupil_id: Mapped[uuid.UUID | None]  # pupil.id; no foreign key: who is gone needs no verdict

@@ -1,18 +1,20 @@
 """When a school's pupils are expected, from its terms, single days and bells as staff have set them."""
 
+import uuid
 from collections.abc import Collection, Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session as Database
 
 from server import clock
 from server.calendar import rules
-from server.calendar.models import BellTime, CalendarDay, DayKind, Term
+from server.calendar.models import BellTime, CalendarDay, DayKind, StaleDay, Term
 from server.db import db
 from server.errors import Refused
 from server.schools.models import School
 
+LOOK_BACK_DAYS = 400  # days whose verdicts a change of the calendar still moves
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 _TERMS = select(Term.starts, Term.ends).where(Term.school_id == bindparam("school"))
@@ -79,6 +81,21 @@ def _bells(school_id: str) -> dict[str, list[rules.Bell]]:
     return found
 
 
+def touched(session: Database, school_id: str, days: Iterable[date], *, pupil_id: uuid.UUID | None = None) -> None:
+    """Facts of these days have changed, of one pupil or of all: whoever keeps verdicts on them judges anew."""
+    session.add_all(StaleDay(school_id=school_id, date=day, pupil_id=pupil_id) for day in days)
+
+
+def stale(session: Database) -> list[StaleDay]:
+    """The days to judge again, oldest date first."""
+    return list(session.scalars(select(StaleDay).order_by(StaleDay.school_id, StaleDay.date)))
+
+
+def settled(session: Database, days: Iterable[StaleDay]) -> None:
+    """These have been judged again."""
+    session.execute(delete(StaleDay).where(StaleDay.id.in_([each.id for each in days])))
+
+
 def add_term(session: Database, school_id: str, *, name: str, starts: date, ends: date) -> Term:
     """Open a term, both days included. Raises BadCalendar when it ends before it starts or overlaps another."""
     if ends < starts:
@@ -88,6 +105,7 @@ def add_term(session: Database, school_id: str, *, name: str, starts: date, ends
             raise BadCalendar(f"these dates overlap term {other.name} ({other.starts} to {other.ends})")
     term = Term(school_id=school_id, name=name, starts=starts, ends=ends)
     session.add(term)
+    _passed(session, school_id, starts, ends)
     return term
 
 
@@ -107,6 +125,7 @@ def _set_day(session: Database, day: CalendarDay) -> None:
     where = (CalendarDay.school_id == day.school_id, CalendarDay.date == day.date)
     session.execute(delete(CalendarDay).where(*where))
     session.add(day)
+    _passed(session, day.school_id, day.date, day.date)
 
 
 def set_bell(session: Database, school_id: str, *, timetable: str, bell: rules.Bell) -> None:
@@ -124,3 +143,12 @@ def set_bell(session: Database, school_id: str, *, timetable: str, bell: rules.B
     row = BellTime(school_id=school_id, timetable=timetable, session=hours.name, since=bell.since)
     row.starts, row.ends, row.weekdays = hours.starts, hours.ends, bell.weekdays
     session.add(row)
+    _passed(session, school_id, bell.since, date.max)
+
+
+def _passed(session: Database, school_id: str, first: date, last: date) -> None:
+    """Mark the days of a span that have come: what is still to come is judged when it does."""
+    school = session.get_one(School, school_id)
+    today = clock.local_day(clock.now(), school.timezone)
+    first = max(first, today - timedelta(days=LOOK_BACK_DAYS))
+    touched(session, school_id, (first + timedelta(days=n) for n in range((min(last, today) - first).days + 1)))

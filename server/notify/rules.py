@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from server.attendance.rules import Event, Kind
+from server.attendance.news import Event, Kind
 
 LONGEST = 70  # characters of one message, the sign included: Chinese operators bill the 71st as a second one
 ELLIPSIS = "…"

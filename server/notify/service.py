@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from server import clock, settings
-from server.attendance.rules import Event, Kind
+from server.attendance.news import Event, Kind
 from server.attendance.service import DayChange
 from server.db import db
 from server.gates.models import Gateway

@@ -1,12 +1,13 @@
 """Schools, and what their staff have set."""
 
-from datetime import datetime
+import uuid
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, String
+from sqlalchemy import JSON, Date, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.db import Base, UtcDateTime
+from server.db import Base, UtcDateTime, new_id, school_column
 
 
 class School(Base):
@@ -23,11 +24,15 @@ class School(Base):
 
 
 class SchoolPolicy(Base):
-    """One feature's policy as staff have set it; what is not in `chosen` is the default beside the feature."""
+    """Settings of one feature that staff chose, from a date on; never edited: together they are its history."""
 
     __tablename__ = "school_policy"
+    __table_args__ = (Index(None, "school_id", "feature"),)
 
-    school_id: Mapped[str] = mapped_column(ForeignKey("school.id", ondelete="CASCADE"), primary_key=True)
-    feature: Mapped[str] = mapped_column(String(32), primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    school_id: Mapped[str] = school_column()
+    feature: Mapped[str] = mapped_column(String(64))  # attendance.Policy: the feature and its dataclass
     chosen: Mapped[dict[str, Any]] = mapped_column(JSON)
-    since: Mapped[datetime] = mapped_column(UtcDateTime)
+    since: Mapped[date] = mapped_column(Date)
+    set_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    set_by: Mapped[uuid.UUID | None]  # user_account.id; no foreign key: accounts come after schools

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.attendance import rules
-from server.attendance.rules import Event, Kind, Mark, Tap
+from server.attendance import news, rules
+from server.attendance.news import Event, Kind
+from server.attendance.rules import Mark, Tap
 
 AM, PM = rules.Session("am", 28_200, 42_600), rules.Session("pm", 48_600, 61_200)
 
@@ -23,7 +24,7 @@ def day(now: str, *taps: str, sessions: tuple = (AM, PM), **facts) -> rules.Day:
 
 def events(old: rules.Day | None, new: rules.Day) -> list[Event]:
     """The news of `new` after `old`, which is the first that was known of the day."""
-    found = rules.change(old and rules.remembering(None, old), new)
+    found = news.change(old and news.remembering(None, old), new)
     return list(found.events) if found else []
 
 
@@ -33,9 +34,9 @@ def told(taps: list[Tap]) -> tuple[list[Event], rules.Day]:
     before: rules.Day | None = None
     for count in range(len(taps) + 1):
         after = rules.judge(sessions=[AM, PM], policy=rules.Policy(), now=80_000, taps=taps[:count])
-        news = rules.change(before, after)
-        found += news.events if news else ()
-        before = rules.remembering(before, after)
+        added = news.change(before, after)
+        found += added.events if added else ()
+        before = news.remembering(before, after)
     assert before is not None
     return found, before
 
@@ -119,18 +120,18 @@ def test_an_entry_without_a_time_is_told_once() -> None:
 
 
 def test_a_told_entry_that_an_earlier_one_swallowed_is_not_told_again_when_a_split_brings_it_back() -> None:
-    first = rules.remembering(None, day("14:00", "13:20 in"))
-    swallowed = rules.remembering(first, day("14:00", "13:00 in", "13:20 in"))
+    first = news.remembering(None, day("14:00", "13:20 in"))
+    swallowed = news.remembering(first, day("14:00", "13:00 in", "13:20 in"))
     split = day("14:00", "13:00 in", "13:10 out", "13:20 in")
-    news = rules.change(swallowed, split)
-    assert news and news.events == (Event(Kind.IN, 2, at("13:00")), Event(Kind.OUT, 1, at("13:10")))
+    added = news.change(swallowed, split)
+    assert added and added.events == (Event(Kind.IN, 2, at("13:00")), Event(Kind.OUT, 1, at("13:10")))
 
 
 def test_ordinals_go_on_when_a_correction_took_a_stay_away() -> None:
-    both = rules.remembering(None, day("14:00", "07:41 in", "11:52 out", "13:20 in"))
-    fewer = rules.remembering(both, day("14:00", "07:41 in", "11:52 out"))
-    news = rules.change(fewer, day("18:26", "07:41 in", "11:52 out", "18:25 in"))
-    assert news and news.events == (Event(Kind.IN, 3, at("18:25")),)
+    both = news.remembering(None, day("14:00", "07:41 in", "11:52 out", "13:20 in"))
+    fewer = news.remembering(both, day("14:00", "07:41 in", "11:52 out"))
+    added = news.change(fewer, day("18:26", "07:41 in", "11:52 out", "18:25 in"))
+    assert added and added.events == (Event(Kind.IN, 3, at("18:25")),)
 
 
 def test_a_forgotten_exit_is_no_event() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.attendance.rules import Event, Kind
+from server.attendance.news import Event, Kind
 from server.notify import rules
 from server.notify.rules import Contact, GatePolicy, Happening, Notice
 from server.outbox import segments

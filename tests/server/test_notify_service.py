@@ -9,7 +9,8 @@ from flask import Flask
 from sqlalchemy import event, select
 
 from server import clock, crypt
-from server.attendance.rules import Change, Day, Event, Kind
+from server.attendance.news import Change, Event, Kind
+from server.attendance.rules import Day
 from server.attendance.service import DayChange
 from server.db import db, transaction
 from server.gates.models import Gateway
@@ -179,7 +180,9 @@ def test_the_schools_own_policy_counts() -> None:
     tap(child, "gate-1")
     with transaction() as session:
         chosen = {"fresh_minutes": 1, "max_age_minutes": 5}
-        session.add(SchoolPolicy(school_id="mingde", feature="notify", chosen=chosen, since=NOW))
+        session.add(
+            SchoolPolicy(school_id="mingde", feature="notify.GatePolicy", chosen=chosen, since=NOW.date(), set_at=NOW)
+        )
     assert announced(changed(child), now=AT + dt.timedelta(minutes=6)) == 0
     assert announced(changed(child), now=AT + dt.timedelta(minutes=2)) == 1
     assert texts()[0].body.endswith("[系统延迟补发]")
