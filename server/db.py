@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Dialect, Engine, ForeignKey, MetaData, String, Table, event
+from sqlalchemy import DateTime, Dialect, Engine, ForeignKey, MetaData, String, Table, Text, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
@@ -73,6 +73,13 @@ class Encrypted(TypeDecorator[str]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else crypt.unseal(value)
+
+
+class EncryptedText(Encrypted):
+    """The same for words of any length."""
+
+    impl = Text  # type: ignore[assignment]
+    cache_ok = True
 
 
 def new_id() -> uuid.UUID:

@@ -41,10 +41,11 @@ def every(*, seconds: float) -> Callable[[Callable[[], None]], Callable[[], None
 
 
 def found() -> list[Job]:
-    """All jobs: those of the features, and the pipeline's own."""
+    """All jobs: those of the features, and those at the top."""
     for feature in FEATURES:
         part(feature, "jobs")
-    importlib.import_module("server.pipeline")
+    for top in ("pipeline", "replies"):
+        importlib.import_module(f"server.{top}")
     return [_marked[name] for name in sorted(_marked)]
 
 

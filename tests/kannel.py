@@ -45,6 +45,7 @@ bearerbox-host = 127.0.0.1
 sendsms-port = {sendsms}
 sendsms-interface = 127.0.0.1
 sendsms-chars = "0123456789 +-"
+mo-recode = true
 global-sender = 10690000
 http-request-retry = 3
 http-queue-delay = 2
@@ -54,6 +55,15 @@ username = school
 password = s3cret
 concatenation = true
 max-messages = 10
+"""
+
+REPLIES = """
+group = sms-service
+keyword = default
+catch-all = true
+max-messages = 0
+omit-empty = true
+get-url = "{url}?from=%p&text=%a&id=%I"
 """
 
 
@@ -72,15 +82,16 @@ class _Box(Service):
 class Kannel:
     """The three programs; `sent` is what the fake SMSC was given, as bytes of its log."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, replies: str = "", says: str = "13900000009 10690000 text hello") -> None:
+        """`replies` is where it brings what phones write; `says` is what one phone writes at once."""
+        self.folder, self.says = folder, says
         self.sendsms, self.admin = free_port(), free_port()
         boxes, self.smsc_port = free_port(), free_port()
         conf = folder / "kannel.conf"
         for part in (folder, folder / "store", folder / "dlr"):
             part.mkdir(parents=True, exist_ok=True)
         ports = {"admin": self.admin, "boxes": boxes, "smsc": self.smsc_port, "sendsms": self.sendsms}
-        conf.write_text(CONF.format(folder=folder, **ports))
+        conf.write_text(CONF.format(folder=folder, **ports) + (REPLIES.format(url=replies) if replies else ""))
         self.bearerbox = _Box(folder / "bearerbox", boxes, [_program("bearerbox"), "-v", "2", str(conf)])
         self.smsbox = _Box(folder / "smsbox", self.sendsms, [_program("smsbox"), "-v", "2", str(conf)])
         self.smsc: subprocess.Popen[bytes] | None = None
@@ -104,7 +115,7 @@ class Kannel:
     def start_smsc(self) -> None:
         """The operator's side; bearerbox opens its port a little later than the others."""
         words = [FAKESMSC, "-H", "127.0.0.1", "-r", str(self.smsc_port), "-i", "0", "-m", "1", "-v", "0"]
-        words.append("13900000009 10690000 text hello")
+        words.append(self.says)
         _until(lambda: "fake" in self.status())
         with (self.folder / "smsc.log").open("ab") as log:
             self.smsc = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, String, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.db import Base, Encrypted, UtcDateTime, new_id, school_column
+from server.db import Base, EncryptedText, UtcDateTime, new_id, school_column
 
 
 class LeaveKind(StrEnum):
@@ -42,7 +42,7 @@ class Leave(Base):
     ends_at: Mapped[datetime] = mapped_column(UtcDateTime)
     kind: Mapped[LeaveKind] = mapped_column(String(12))
     state: Mapped[LeaveState] = mapped_column(String(12), default=LeaveState.ASKED)
-    reason: Mapped[str | None] = mapped_column(Encrypted)
+    reason: Mapped[str | None] = mapped_column(EncryptedText)
     guardian_id: Mapped[uuid.UUID | None] = mapped_column(
         Uuid, ForeignKey("guardian.id", ondelete="SET NULL")
     )  # who excuses

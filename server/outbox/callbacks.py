@@ -19,8 +19,18 @@ def genuine(settings: config.Config, provider: str, text_id: uuid.UUID, mac: str
     return hmac.compare_digest(_mac(settings, provider, text_id).encode(), mac.encode())
 
 
-def _mac(settings: config.Config, provider: str, text_id: uuid.UUID) -> str:
-    return hmac.digest(_secret(settings), f"{provider} {text_id}".encode(), hashlib.sha256).hex()[:32]
+def inbound_url(settings: config.Config, provider: str) -> str:
+    """Where this provider brings what people write back."""
+    return f"{settings.web.url.rstrip('/')}/callback/{provider}/mo/{_mac(settings, provider, 'mo')}"
+
+
+def genuine_inbound(settings: config.Config, provider: str, mac: str) -> bool:
+    """Whether we made this address for replies."""
+    return hmac.compare_digest(_mac(settings, provider, "mo").encode(), mac.encode())
+
+
+def _mac(settings: config.Config, provider: str, subject: uuid.UUID | str) -> str:
+    return hmac.digest(_secret(settings), f"{provider} {subject}".encode(), hashlib.sha256).hex()[:32]
 
 
 def _secret(settings: config.Config) -> bytes:

@@ -1,4 +1,4 @@
-"""`gatebell text count`: what a text costs before anybody sends it."""
+"""`gatebell text`: what a text costs before anybody sends it, and where replies are brought."""
 
 import json
 import sys
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import click
 
-from server.outbox import segments
+from server.cli import app_for
+from server.outbox import callbacks, providers, segments
 from server.outbox.segments import Rule
 
 
@@ -24,6 +25,18 @@ def count(rule: str, sign: str, words: str) -> None:
     """Print encoding, units and messages of TEXT as one JSON object; `-` reads one JSON string a line."""
     for each in _from_input() if words == "-" else [words]:
         click.echo(json.dumps(counted(each, Rule(rule), sign)))
+
+
+@text.command("replies-url")
+@click.argument("provider", type=click.Choice(sorted(providers.names())))
+@click.pass_context
+def replies_url(context: click.Context, provider: str) -> None:
+    """Print the address at which this provider shall bring what people write back; it is a secret.
+
+    For Kannel: get-url = "ADDRESS?from=%p&text=%a&id=%I" in group sms-service, mo-recode = true in group smsbox.
+    """
+    settings = app_for(context).extensions["gatebell"]
+    click.echo(callbacks.inbound_url(settings, provider))
 
 
 def counted(words: str, rule: Rule, sign: str = "") -> dict[str, str | int]:

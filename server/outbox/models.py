@@ -6,7 +6,7 @@ import uuid
 from sqlalchemy import Date, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.db import Base, Encrypted, UtcDateTime, new_id, school_column
+from server.db import Base, Encrypted, EncryptedText, UtcDateTime, new_id, school_column
 from server.outbox.rules import Lane, TextState
 
 
@@ -79,6 +79,31 @@ class Receipt(Base):
     state: Mapped[str] = mapped_column(String(10))
     raw: Mapped[str] = mapped_column(String(400))
     received_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+
+
+class InboundText(Base):
+    """What somebody wrote back; kept whatever it says. `handled_as` says who took it: stop, absence, leave, read ..."""
+
+    __tablename__ = "inbound_text"
+    __table_args__ = (
+        Index(None, "provider", "reference", unique=True),
+        Index(None, "school_id", "received_at"),
+        Index(None, "handled_at"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    # empty when several schools could be meant: nobody there has been texted, so nobody is shown it
+    school_id: Mapped[str | None] = mapped_column(ForeignKey("school.id", ondelete="CASCADE"), index=True)
+    provider: Mapped[str] = mapped_column(String(20))
+    reference: Mapped[str] = mapped_column(String(100))  # the provider's own id, or one made of sender, words and time
+    sender: Mapped[str] = mapped_column(String(32))  # crypt.look_up(phone)
+    phone: Mapped[str] = mapped_column(Encrypted)
+    body: Mapped[str] = mapped_column(EncryptedText)
+    answers: Mapped[uuid.UUID | None]  # outbox_text.id: the newest text that this number had got
+    received_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+    handled_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
+    handled_as: Mapped[str] = mapped_column(String(20), default="")
+    handled_by: Mapped[uuid.UUID | None]  # user_account.id, when a person did
 
 
 class PhoneText(Base):

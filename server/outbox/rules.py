@@ -4,6 +4,7 @@ Seconds are real seconds (a demo's fast clock does not shorten them); the caller
 """
 
 import math
+import unicodedata
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,10 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"  # the request may have been taken
 
 
+# What operators tell people to write, and Twilio's defaults.
+_STOP_WORDS = "TD T R N STOP STOPALL UNSUBSCRIBE END QUIT REVOKE OPTOUT CANCEL 退订 退訂 取消 拒收"
+
+
 class Answer(StrEnum):
     """What a provider says when it is asked about a text of which we do not know."""
 
@@ -79,6 +84,11 @@ class Step:
     state: TextState
     due_in: float = 0.0
     provider: str | None = None
+
+
+def is_stop(body: str) -> bool:
+    """Whether a reply asks for no more texts: the whole of it, in any width, without its full stop."""
+    return unicodedata.normalize("NFKC", body).strip(" \t\r\n.。!！").upper() in _STOP_WORDS.split()
 
 
 def rank(lane: Lane) -> int:

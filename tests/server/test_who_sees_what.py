@@ -28,6 +28,7 @@ from tests.server.site import Site, Visitor
 # stream, which says that something has changed and never what.
 NOT_WALKED = {"static", "accounts.login", "accounts.log_in", "accounts.log_out", "accounts.language"} | {
     "outbox.receipt",
+    "outbox.reply",
     "live.stream",
 }
 QUERIES = ("", "?state=in_school", "?state=missing", "?state=delivered", "?q=2026", "?q=131", "?day=2026-11-24")

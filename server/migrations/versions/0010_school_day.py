@@ -40,7 +40,7 @@ def upgrade() -> None:
         sa.Column("ends_at", UTC, nullable=False),
         sa.Column("kind", sa.String(12), nullable=False),
         sa.Column("state", sa.String(12), nullable=False),
-        sa.Column("reason", sa.String(512), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("guardian_id", sa.Uuid(), nullable=True),
         sa.Column("asked_by", sa.Uuid(), nullable=True),
         sa.Column("asked_at", UTC, nullable=False),

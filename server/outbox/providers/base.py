@@ -45,6 +45,15 @@ class News:
     reference: str = ""
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What a person wrote to us; `reference` is the provider's own number for it, if it gave one."""
+
+    phone: str  # as the provider writes it
+    body: str
+    reference: str = ""
+
+
 class SendFailed(Exception):
     """The text was not accepted, or may not have been (`UNKNOWN`); `reason` is for staff and holds no number."""
 
@@ -79,6 +88,11 @@ class Provider:
     def news(cls, fields: Mapping[str, str]) -> News:
         """Read a receipt from the fields of its request. Raises ValueError when it is none of this provider's."""
         raise ValueError(f"{cls.name} sends no receipts")
+
+    @classmethod
+    def heard(cls, fields: Mapping[str, str]) -> Heard:
+        """Read what a person wrote from the fields of its request. Raises ValueError when it is no such thing."""
+        raise ValueError(f"{cls.name} brings no replies")
 
     def check(self) -> list[str]:
         """What is wrong with it now, in sentences for the operator."""

@@ -16,10 +16,12 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from server import config
 from server.outbox import segments
-from server.outbox.providers.base import Accepted, News, Outgoing, Provider, SendFailed
+from server.outbox.providers.base import Accepted, Heard, News, Outgoing, Provider, SendFailed
 from server.outbox.rules import Answer, Outcome, TextState
 
 TIMEOUT = (3.0, 8.0)  # to connect, and between two pieces of an answer
+
+LONGEST_NUMBER = 32
 
 # dlr-mask and %d are bits, and an expired text came as 34: 1 delivered, 2 undelivered, 4 buffered, 8 at the SMSC,
 # 16 rejected, 32 expired. The first bit that is set decides.
@@ -104,6 +106,14 @@ class Kannel(Provider):
         if state is TextState.FAILED and "validity expired" in answer:
             state = TextState.EXPIRED
         return News(state, f"{bits} {answer}".strip()[:400], _plain(fields.get("reference", ""))[:100])
+
+    @classmethod
+    def heard(cls, fields: Mapping[str, str]) -> Heard:
+        """`from=%p&text=%a&id=%I` of group sms-service. Raises ValueError without a sender."""
+        phone = _plain(fields.get("from", "")).strip()
+        if not phone or len(phone) > LONGEST_NUMBER:
+            raise ValueError("no sender")
+        return Heard(phone, _plain(fields.get("text", "")), _plain(fields.get("id", ""))[:100])
 
     def check(self) -> list[str]:
         """Whether somebody listens there, and whether the password can be read."""

@@ -1,0 +1,42 @@
+"""What families write back, handed to whoever can use it: one reply after the other, each taken once."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from server import clock
+from server.db import transaction
+from server.jobs import every
+from server.outbox import inbound, rules
+from server.outbox.models import InboundText
+
+PERSON = "person"  # nothing could use it: somebody at the school has to read it
+Handler = Callable[[Session, InboundText, datetime], str | None]
+
+
+def _stop(_session: Session, reply: InboundText, _now: datetime) -> str | None:
+    """Before anything else. Safety texts end when a person has made sure, so it is a person who gets it."""
+    return PERSON if rules.is_stop(reply.body) else None
+
+
+# In order; each says as what it took the reply, or None when it is nothing for it.
+HANDLERS: tuple[Handler, ...] = (_stop,)
+
+
+@every(seconds=1)
+def hand_out() -> None:
+    """Take what waits, one in a transaction."""
+    while True:
+        with transaction() as session:
+            found = inbound.waiting(session, limit=1)
+            if not found:
+                return
+            now = clock.now()
+            inbound.handled(found[0], _taken(session, found[0], now), now)
+
+
+def _taken(session: Session, reply: InboundText, now: datetime) -> str:
+    if reply.school_id is None:
+        return PERSON
+    return next((word for handler in HANDLERS if (word := handler(session, reply, now))), PERSON)
