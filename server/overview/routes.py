@@ -3,7 +3,7 @@
 import datetime as dt
 import uuid
 
-from flask import Blueprint, current_app, render_template, request, url_for
+from flask import Blueprint, current_app, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
@@ -15,7 +15,7 @@ from server.db import transaction
 from server.errors import NotAllowed, NotFound, Refused
 from server.live import service as live
 from server.outbox import service as outbox
-from server.overview import chart, lists, phones, service, story, texts, todo, words
+from server.overview import chart, lists, menu, phones, service, story, texts, todo, words
 from server.people import service as people
 
 bp = Blueprint("overview", __name__, template_folder="templates")
@@ -26,22 +26,13 @@ YEARS = range(1970, 2201)
 @bp.app_context_processor
 def navigation() -> dict[str, object]:
     """The pages that there are, for the bar at the top and the one at the foot."""
-    return {"nav": _nav}
+    return {"nav": menu.bar}
 
 
-def _nav() -> list[dict[str, object]]:
-    pages = [
-        ("overview.today", "home", _("Today"), ("overview.today",)),
-        ("overview.classes", "clipboard-check", _("Classes"), ("overview.classes", "overview.school_class")),
-        ("overview.find", "users", _("Pupils"), ("overview.find", "overview.pupil")),
-        ("overview.sent_texts", "message-2", _("Texts"), ("overview.sent_texts",)),
-    ]
-    if _is_demo():
-        pages.append(("overview.phone_list", "device-mobile", _("Phone"), ("overview.phone_list", "overview.phone")))
-    return [
-        {"href": url_for(endpoint), "icon": icon, "words": words, "here": request.endpoint in under}
-        for endpoint, icon, words, under in pages
-    ]
+@bp.get("/more")
+def more() -> ResponseReturnValue:
+    """All pages that are not in the bar."""
+    return render_template("overview/more.html", groups=menu.groups())
 
 
 @bp.get("/")

@@ -1,0 +1,77 @@
+"""Which pages there are: a few in the bar, all others in groups on one page. A new page is one line here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flask import current_app, request, url_for
+from flask_babel import lazy_gettext as _
+
+from server.accounts import guard
+from server.accounts import service as accounts
+
+STAFF = frozenset[str]()  # everybody who logs in
+OFFICE = frozenset({"office", "head", "operator"})
+
+
+@dataclass(frozen=True)
+class Place:
+    """One page in the menu. `roles` only spares people a page that would refuse them: the service decides."""
+
+    endpoint: str
+    icon: str
+    words: Any
+    hint: Any = ""
+    roles: frozenset[str] = STAFF
+    under: tuple[str, ...] = ()  # further endpoints that belong to it
+
+
+@dataclass(frozen=True)
+class Link:
+    """A page as the template draws it."""
+
+    href: str
+    icon: str
+    words: str
+    hint: str
+    here: bool
+
+
+BAR = (
+    Place("overview.today", "home", _("Today")),
+    Place("overview.classes", "clipboard-check", _("Classes"), under=("overview.school_class",)),
+    Place("overview.find", "users", _("Pupils"), under=("overview.pupil",)),
+    Place("overview.sent_texts", "message-2", _("Texts")),
+)
+DEMO = Place("overview.phone_list", "device-mobile", _("Phone"), under=("overview.phone",))
+MORE = Place("overview.more", "dots", _("More"))
+
+GROUPS: tuple[tuple[Any, tuple[Place, ...]], ...] = (
+    (_("The school day"), ()),
+    (_("Reports"), ()),
+    (_("Gates"), ()),
+    (_("Setting up"), ()),
+)
+
+
+def bar() -> list[Link]:
+    """The bar at the top, and at the foot of a phone."""
+    demo = (DEMO,) if current_app.extensions["gatebell"].demo else ()
+    more = (MORE,) if groups() else ()
+    return [link for place in (*BAR, *demo, *more) for link in _links(place)]
+
+
+def groups() -> list[tuple[str, list[Link]]]:
+    """All other pages of this user, without the groups that hold none."""
+    found = [(str(words), [link for place in places for link in _links(place)]) for words, places in GROUPS]
+    return [(words, links) for words, links in found if links]
+
+
+def _links(place: Place) -> Iterator[Link]:
+    user = guard.current_user()
+    if place.endpoint not in current_app.view_functions or user is None:
+        return
+    if place.roles and not place.roles & accounts.roles_of(user):
+        return
+    here = request.endpoint in (place.endpoint, *place.under)
+    yield Link(url_for(place.endpoint), place.icon, str(place.words), str(place.hint), here)
