@@ -23,6 +23,7 @@ FEATURES = (
     "attendance",
     "outbox",
     "notify",
+    "absence",
     "transfer",
     "live",
     "overview",

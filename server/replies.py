@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from server import clock
+from server.absence import service as absence
 from server.db import transaction
 from server.jobs import every
 from server.outbox import inbound, rules
@@ -21,7 +22,7 @@ def _stop(_session: Session, reply: InboundText, _now: datetime) -> str | None:
 
 
 # In order; each says as what it took the reply, or None when it is nothing for it.
-HANDLERS: tuple[Handler, ...] = (_stop,)
+HANDLERS: tuple[Handler, ...] = (_stop, absence.answer)
 
 
 @every(seconds=1)

@@ -15,6 +15,7 @@ from server.errors import Refused
 from server.schools.models import School
 
 LOOK_BACK_DAYS = 400  # days whose verdicts a change of the calendar still moves
+BREAK_DAYS = 3  # days off in a row after which a school day is easily forgotten
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 _TERMS = select(Term.starts, Term.ends).where(Term.school_id == bindparam("school"))
@@ -51,6 +52,15 @@ def timetables_on(school_id: str, timetables: Iterable[str], day: date) -> dict[
 def is_school_day(school_id: str, day: date) -> bool:
     """Whether any timetable of the school has lessons on that date."""
     return any(_all_on(school_id, day))
+
+
+def is_unusual(school_id: str, day: date) -> bool:
+    """Whether a school day is one that families may have got wrong: a make-up day, or the first after a break."""
+    row = db.session.execute(_SPECIAL, {"school": school_id, "day": day}).first()
+    if row is not None and row.kind == DayKind.SCHOOL:
+        return True
+    before = [day - timedelta(days=n) for n in range(1, BREAK_DAYS + 1)]
+    return is_school_day(school_id, day) and not any(is_school_day(school_id, each) for each in before)
 
 
 def boundaries(school_id: str, day: date, *, minutes_after_start: Collection[int]) -> tuple[datetime, ...]:
