@@ -134,7 +134,7 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
     return found.config
 
 
-def check(path: Path, environment: Mapping[str, str] = os.environ, machine: Devices = Devices()) -> Findings:
+def check(path: Path, environment: Mapping[str, str] = os.environ, machine: Devices = devices.HERE) -> Findings:
     """Everything that is wrong or doubtful about a file."""
     try:
         tables = _overlaid(tomllib.loads(path.read_text("utf-8")), environment)
@@ -224,7 +224,7 @@ def _join(place: str, key: str) -> str:
 # the sense: values that fit their type and still cannot work
 
 
-def _sense(config: Config, machine: Devices = Devices()) -> Iterator[str]:
+def _sense(config: Config, machine: Devices = devices.HERE) -> Iterator[str]:
     known = readers.names()
     if not config.reader:
         yield "reader: no reader at all; add a [[reader]]"

@@ -157,6 +157,9 @@ class Devices:
         return f"/{path.relative_to(root)}"
 
 
+HERE = Devices()
+
+
 def plain(port: str) -> str:
     """The device path in a port, without what pyserial wraps around it: spy:///dev/x?file=y; empty when it is none."""
     wrapped = WRAPPED.match(port)

@@ -53,6 +53,11 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
+def refusal(machine: Machine, port: str) -> str:
+    """What is wrong with a port."""
+    return machine.devices.problem(port) or ""
+
+
 @pytest.mark.parametrize("port", ["/dev/ttyUSB0", "ttyUSB0", "/dev//ttyUSB0", "spy:///dev/ttyUSB0?file=/tmp/x"])
 def test_a_port_named_by_the_order_of_plugging_is_refused_with_the_line_of_its_socket(
     port: str, machine: Machine
