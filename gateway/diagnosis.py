@@ -9,7 +9,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -107,7 +107,7 @@ def _parity(noise: bytes, setting: Setting) -> Verdict | None:
 
 
 def _check(noise: bytes, setting: Setting) -> Verdict | None:
-    protocol = readers.load(setting.profile)
+    protocol: Callable[..., Reader] = readers.load(setting.profile)
     if "checksum" in inspect.signature(protocol).parameters and _score(protocol(checksum="sum"), noise) >= 1:
         return Verdict(Trouble.CHECK, "sum", 'the check is a sum: options = { checksum = "sum" }')
     kinds = Counter(value.kind for value in protocol().feed(noise) if not isinstance(value, Card))
