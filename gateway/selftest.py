@@ -21,7 +21,7 @@ ANSWER_S = 6.0  # a reader has so long to answer
 STORM = 60  # faults at one reader in two minutes
 LOW_BYTES = 50 << 20
 CLOCK_S = 60.0
-PROVE_S = 600.0
+PROVE_S = 60.0
 WAIT_S = 60.0  # so long may a tap wait for its Stored
 
 
@@ -44,24 +44,22 @@ class Surroundings:
 
 
 class Writing:
-    """Whether taps can be written: asked at every sign of life, by a real write every ten minutes to spare the card."""
+    """Whether taps can be written: a real write once a minute, which is what an SD card can bear for years."""
 
     def __init__(self) -> None:
-        self._proven: float | None = None
+        self._due = 0.0
 
     def works(self, spool: Spool, now: float) -> bool:
         """False when only a new process, or a person, can help; a full disk is no such case."""
         if os.statvfs(spool.path.parent).f_flag & os.ST_RDONLY:
             return False
+        if now < self._due:
+            return True
         try:
-            if self._proven is None or now - self._proven > PROVE_S:
-                spool.prove()
-                self._proven = now
-            else:
-                spool.done([])  # takes the lock for writing, and writes nothing
+            spool.prove()
         except sqlite3.OperationalError as error:
-            self._proven = None
             return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL
+        self._due = now + PROVE_S
         return True
 
 
