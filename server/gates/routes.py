@@ -24,6 +24,7 @@ from server.people.rules import BadPhone, e164
 from server.schools.models import School
 
 bp = Blueprint("gates", __name__, template_folder="templates")
+bp.add_app_template_filter(words.sentence)
 MAY_CHANGE = frozenset({Role.OFFICE, Role.HEAD, Role.OPERATOR})
 
 
@@ -62,12 +63,6 @@ def moment(at: datetime) -> str:
     zone = guard.the_school().timezone
     local, today = clock.local(at, zone), clock.local_day(clock.now(), zone)
     return f"{local:%H:%M}" if local.date() == today else f"{local:%m-%d %H:%M}"
-
-
-@bp.app_template_filter()
-def sentence(text: str) -> str:
-    """With a capital, where the language has them."""
-    return text[:1].upper() + text[1:]
 
 
 @bp.get("/gates")

@@ -53,6 +53,11 @@ PARTS: dict[str, tuple[Any, Any]] = {
 OTHER_PART = (_("the gate reports a fault: %(about)s"), _("have the operator look at it"))
 
 
+def sentence(text: str) -> str:
+    """With a capital, where the language has them."""
+    return text[:1].upper() + text[1:]
+
+
 def of_fault(part: str, found: str) -> Words:
     """The words for what a self-test found, in the language of the moment."""
     word, about = rules.word_of(part, found)

@@ -76,7 +76,8 @@ def body(school: School, locale: str, fault: GateFault, *, gates: Iterable[str],
         if fault.part == rules.ANSWER and every:
             said = words.of_fault(fault.part, rules.UNASKED)
         if fault.mended_at is None:
-            told = _("%(gate)s, self-test: %(fault)s. %(remedy)s.", gate=named, fault=said.fault, remedy=said.remedy)
+            remedy = words.sentence(said.remedy)
+            told = _("%(gate)s, self-test: %(fault)s. %(remedy)s.", gate=named, fault=said.fault, remedy=remedy)
         else:
             at = f"{clock.local(fault.mended_at, school.timezone):%H:%M}"
             told = _("%(gate)s works again since %(time)s (was: %(fault)s).", gate=named, time=at, fault=said.fault)
