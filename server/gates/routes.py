@@ -24,7 +24,8 @@ from server.people.rules import BadPhone, e164
 from server.schools.models import School
 
 bp = Blueprint("gates", __name__, template_folder="templates")
-bp.add_app_template_filter(words.sentence)
+for filter_ in (words.sentence, words.remedy, words.in_full):
+    bp.add_app_template_filter(filter_)
 MAY_CHANGE = frozenset({Role.OFFICE, Role.HEAD, Role.OPERATOR})
 
 
@@ -55,6 +56,11 @@ class Row:
     faults: list[Fault]
     test: str
     tested_at: datetime | None
+
+    @property
+    def is_faulty(self) -> bool:
+        """Whether somebody should look at it."""
+        return any(fault.mended_at is None for fault in self.faults) or any(reader.fault for reader in self.readers)
 
 
 @bp.app_template_filter()

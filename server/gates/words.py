@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from flask_babel import lazy_gettext
+from flask_babel import gettext, lazy_gettext
 
 from gateway import wire
 from server.gates import rules
@@ -56,6 +56,16 @@ OTHER_PART = (_("the gate reports a fault: %(about)s"), _("have the operator loo
 def sentence(text: str) -> str:
     """With a capital, where the language has them."""
     return text[:1].upper() + text[1:]
+
+
+def remedy(said: Words) -> str:
+    """What to do, as a sentence."""
+    return gettext("%(remedy)s.", remedy=sentence(said.remedy))
+
+
+def in_full(said: Words) -> str:
+    """What is wrong and what to do, as two sentences."""
+    return gettext("%(fault)s. %(remedy)s.", fault=sentence(said.fault), remedy=sentence(said.remedy))
 
 
 def of_fault(part: str, found: str) -> Words:
