@@ -68,6 +68,7 @@ class Port:
         self.pulse = Pulse(f"port {section.id}", STUCK_S)
         self.is_asked = section.protocol().interval is not None
         self.answered = 0.0  # monotonic time at which a reader that must be asked had last answered
+        self._has_asked = False  # since the port was opened
         self._health: tuple[ReaderHealth, str] | None = None
         self._unframed = 0  # bytes since the last good frame
         self._look_at = MUTE_BYTES  # so many of them make us look what they are
@@ -110,6 +111,7 @@ class Port:
 
     def _listen(self, line: Any, reader: Reader) -> None:
         self._forget_noise()
+        self._has_asked = False
         line.write(reader.start())
         self._is_up()
         heard = polled = time.monotonic()
@@ -135,8 +137,9 @@ class Port:
             raise NoAnswer(
                 f"no byte for {ANSWER_S:g} s, the reader is started anew; look at its power and at TX and RX"
             )
-        if reader.is_answered():
+        if self._has_asked and reader.is_answered():
             self.answered = now
+        self._has_asked = True
         line.write(reader.poll())
         return now
 

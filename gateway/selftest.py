@@ -6,7 +6,6 @@ server and says what time it is there.
 """
 
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -123,7 +122,8 @@ def _of_spool(spool: Spool) -> str:
 def _of_room(around: Surroundings) -> str:
     if around.full or around.spool.is_full():
         return "full"
-    free = shutil.disk_usage(around.spool.path.parent).free
+    disk = os.statvfs(around.spool.path.parent)
+    free = disk.f_bavail * disk.f_frsize
     return f"low {free >> 20}" if free < LOW_BYTES else OK
 
 
