@@ -348,14 +348,14 @@ def test_from_the_bell_to_a_real_gate_and_back(
     )
     pi = Pi(gate_config.load(path, {}))
     with Worker(tmp_path, settings.database.url, [mosquitto.url]) as worker, running(pi):
-        wait_until(lambda: "connected" in worker.log() and gate.rows(Gateway, "online") == [True])
+        wait_until(lambda: "connected" in worker.log() and gate.rows(Gateway, "online") == [True], 60)
         assert _tested()["reader east"] == "ok"
         cable.unplug()
-        wait_until(lambda: _tested()["reader east"] == "down missing", 30)
+        wait_until(lambda: _tested()["reader east"] == "down missing", 60)
         jobs.judge_tests()
         assert gate.rows(GateFault, "part", "found", "mended_at") == [("reader east", "down missing", None)]
         cable.plug()
-        wait_until(lambda: _tested()["reader east"] == "ok", 30)
+        wait_until(lambda: _tested()["reader east"] == "ok", 60)
         jobs.judge_tests()
         assert gate.rows(GateFault, "mended_at")[0] is not None
         cable.unplug()
@@ -366,7 +366,7 @@ def _tested() -> dict[str, str]:
     with transaction() as session:
         school = session.get_one(School, "mingde")
         selftests.by_hand(session, school, "gate-1", clock.now())
-    return dict(wait_until(_answer))
+    return dict(wait_until(_answer, 60))
 
 
 def _answer() -> dict[str, str] | None:
