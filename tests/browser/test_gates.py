@@ -74,7 +74,7 @@ def test_the_page_fits_a_phone(served: Served, opened: Open, troubled: None, lan
     page.goto("/")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     expect(page.locator(".gates .why").first).to_be_visible()
-    keep(page, "today-with-fault-phone")
+
     page.locator(".gates a").first.click()
     expect(page.locator("h1")).to_be_visible()
     keep(page, f"gates-phone-{language[:2]}")
