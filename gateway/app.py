@@ -21,18 +21,18 @@ from gateway.dedupe import Dedupe, Verdict
 from gateway.link import Connected, Denied, Heard, Link, Lost, Will
 from gateway.ports import Health, Port, Read
 from gateway.readers.base import Card, Fault
+from gateway.selftest import Asked, Examination, Surroundings, Writing
 from gateway.spool import Limits, NotStored, Spool, Touch
-from gateway.status import Record, heartbeat, last_will
+from gateway.status import REFUSED, Record, heartbeat, last_will
 from gateway.uplink import Uplink
-from gateway.watchdog import Watchdog
-from gateway.wire import Kind
+from gateway.watchdog import Watchdog, can_be_heard, hanging
+from gateway.wire import Kind, ReaderHealth, Trouble
 
 log = logging.getLogger("gateway")
 
 TURN_S = 1.0  # the longest pause between two looks at the timers
 TURN_EVENTS = 200  # taken in one turn
 COMMIT_TAPS = 50  # at most so many taps share a commit
-REFUSED = {"two-cards", "random-uid"}  # faults that a pupil causes and can mend
 
 
 class Stop:
@@ -78,6 +78,8 @@ class Gateway:
         self.gates = {section.id: Gate(section, self._port(section)) for section in config.reader}
         self.lights: feedback.Feedback = feedback.Silent()
         self.watchdog = Watchdog.from_environment()
+        self.examination = Examination()
+        self.writing = Writing()
         self.full = False
         self._birth = 0
         self._running = False
@@ -157,6 +159,7 @@ class Gateway:
             self._store(touches[start : start + COMMIT_TAPS], now)
         self.uplink.send_due(now)
         self.spool.settle(now)
+        self._look_after(now)
         self._beat(now)
 
     def _touches(self, read: Read) -> Iterator[Touch]:
@@ -205,8 +208,8 @@ class Gateway:
 
     def _on_event(self, event: Any) -> None:
         match event:
-            case Health(reader, health, why):
-                self._on_health(reader, health, why)
+            case Health():
+                self._on_health(event)
             case Connected():
                 self._on_connected(event)
             case Lost():
@@ -218,12 +221,12 @@ class Gateway:
             case Stop():
                 self._running = False
 
-    def _on_health(self, reader: str, health: wire.ReaderHealth, why: str) -> None:
-        self.gates[reader].record.health = health
+    def _on_health(self, event: Health) -> None:
+        record = self.gates[event.reader].record
+        record.health, record.why = event.health, event.word
         self._next_beat = 0.0  # tell it at once
-        log.log(
-            logging.INFO if health is wire.ReaderHealth.UP else logging.WARNING, "reader %s %s: %s", reader, health, why
-        )
+        fine = event.health is ReaderHealth.UP and not event.word
+        log.log(logging.INFO if fine else logging.WARNING, "reader %s %s: %s", event.reader, event.health, event.why)
 
     def _on_connected(self, event: Connected) -> None:
         self.link.adopt(event, [self._topic(Kind.STORED), self._topic(Kind.COMMAND)])
@@ -252,6 +255,8 @@ class Gateway:
                 self._next_beat = 0.0
             case wire.Resync(spool=spool, start=start):
                 self._resync(spool, start)
+            case wire.SelfTest():
+                self.examination.begin(message, now, self.clock)
 
     def _resync(self, spool: str, start: int) -> None:
         if spool != self.spool.id:
@@ -267,15 +272,45 @@ class Gateway:
         for gate in self.gates.values():
             if gate.dedupe.unconfirmed:
                 gate.record.faults["unconfirmed"] = gate.dedupe.unconfirmed
-        return heartbeat(self._birth, clock=self.clock, spool=self.spool, records=records, full=self.full)
+        return heartbeat(
+            self._birth,
+            clock=self.clock,
+            spool=self.spool,
+            records=records,
+            full=self.full,
+            tested=self.examination.found,
+        )
 
     def _beat(self, now: float) -> None:
         if self.uplink.online and now >= self._next_beat:
             self._next_beat = now + self.config.heartbeat_s
             self.link.publish(self._topic(Kind.STATE), wire.encode(self._state()), retain=True)
-        if self.watchdog.interval and now >= self._next_sign and all(g.port.is_moving() for g in self.gates.values()):
+        if self.watchdog.interval and now >= self._next_sign:
             self._next_sign = now + self.watchdog.interval
-            self.watchdog.say("WATCHDOG=1", f"STATUS={self.spool.depth()} taps wait, broker {self.uplink.online}")
+            self._give_sign()
+
+    def _look_after(self, now: float) -> None:
+        """Readers whose thread hangs, and a self-test that has ended: told at once."""
+        for gate in self.gates.values():
+            if gate.port.pulse.is_late() and gate.record.why != Trouble.STUCK:
+                why = f"its driver hangs for {gate.port.pulse.age():.0f} s: the gateway must be started again"
+                self._on_health(Health(gate.section.id, ReaderHealth.DOWN, why, Trouble.STUCK))
+        readers = [Asked(gate.record, gate.port.is_asked, gate.port.answered) for gate in self.gates.values()]
+        if self.examination.is_over(readers, Surroundings(self.spool, self.clock, self.full), now):
+            self._next_beat = 0.0
+
+    def _give_sign(self) -> None:
+        """The sign of life, if every thread lives, taps can be written and our log is read; STATUS has the words."""
+        wrong = hanging([self.link.pulse, *(gate.port.pulse for gate in self.gates.values())])
+        if not self.writing.works(self.spool, time.monotonic()):
+            wrong.append(f"nothing can be written to {self.spool.path}")
+        if not can_be_heard():
+            wrong.append("nobody reads our log")
+        up = sum(gate.record.health is ReaderHealth.UP for gate in self.gates.values())
+        readers = f"{up} of {len(self.gates)} readers up, {self.spool.depth()} taps wait"
+        line = "connected" if self.uplink.online else "no broker"
+        status = f"STATUS={'; '.join(wrong) or f'{readers}, {line}'}"
+        self.watchdog.say(*([status] if wrong else ["WATCHDOG=1", status]))
 
 
 def masked(card: str) -> str:

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway import readers
+from gateway import devices, readers
+from gateway.devices import Devices
 from gateway.readers.base import Reader
 from gateway.wire import Direction, Name
 
@@ -133,7 +134,7 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
     return found.config
 
 
-def check(path: Path, environment: Mapping[str, str] = os.environ) -> Findings:
+def check(path: Path, environment: Mapping[str, str] = os.environ, machine: Devices = devices.HERE) -> Findings:
     """Everything that is wrong or doubtful about a file."""
     try:
         tables = _overlaid(tomllib.loads(path.read_text("utf-8")), environment)
@@ -142,8 +143,8 @@ def check(path: Path, environment: Mapping[str, str] = os.environ) -> Findings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         return Findings(problems=[f"{path}: not TOML: {error}"])
     config = msgspec.convert(_sound(Config, tables, 0), Config)
-    problems = [f"{path}: {problem}" for problem in chain(_shape(Config, tables, ""), _sense(config))]
-    warnings = [f"{path}: {warning}" for warning in _doubts(config)]
+    problems = [f"{path}: {problem}" for problem in chain(_shape(Config, tables, ""), _sense(config, machine))]
+    warnings = [f"{path}: {warning}" for warning in _doubts(config, machine)]
     return Findings(None if problems else config, problems, warnings)
 
 
@@ -223,7 +224,7 @@ def _join(place: str, key: str) -> str:
 # the sense: values that fit their type and still cannot work
 
 
-def _sense(config: Config) -> Iterator[str]:
+def _sense(config: Config, machine: Devices = devices.HERE) -> Iterator[str]:
     known = readers.names()
     if not config.reader:
         yield "reader: no reader at all; add a [[reader]]"
@@ -239,11 +240,28 @@ def _sense(config: Config) -> Iterator[str]:
             if earlier.id == reader.id:
                 yield f"{place}.id: {reader.id!r} is reader[{other}] already; every reader needs its own id"
             if earlier.port == reader.port and not reader.port.startswith("loop://"):
-                yield f"{place}.port: {reader.port} is reader[{other}]'s already; two readers cannot share a port"
+                taken = f"{reader.port} is reader[{other}]'s already"
+                yield f"{place}.port: {taken}; two readers cannot share a port{_hint(reader)}"
+    yield from _device_sense(config.reader, machine)
     yield from _mqtt_sense(config.mqtt)
     pins = [pin for pin in msgspec.structs.astuple(config.feedback) if pin is not None]
     if len(pins) != len(set(pins)):
         yield "feedback: one pin is given twice"
+
+
+def _hint(reader: ReaderSection) -> str:
+    equal = "; two equal adapters: name each by its socket, under /dev/serial/by-path/"
+    return equal if reader.port.startswith(devices.BY_ID) else ""
+
+
+def _device_sense(section: tuple[ReaderSection, ...], machine: Devices) -> Iterator[str]:
+    for number, reader in enumerate(section, 1):
+        problem = machine.problem(reader.port)
+        if problem:
+            yield f"reader[{number}].port: {problem}"
+    for earlier, later, device in devices.shared([reader.port for reader in section], machine):
+        names = f"{section[later].port} and reader[{earlier + 1}]'s {section[earlier].port}"
+        yield f"reader[{later + 1}].port: {names} are one device, {device}; two readers cannot share a port"
 
 
 def _options(reader: ReaderSection, place: str) -> Iterator[str]:
@@ -289,15 +307,13 @@ def _unknown_profile(profile: str, known: list[str]) -> str:
     return f"no reader {profile!r}; {hint}known: {', '.join(known)}"
 
 
-def _doubts(config: Config) -> Iterator[str]:
+def _doubts(config: Config, machine: Devices) -> Iterator[str]:
     if not _can_be_made(Path(config.data_dir)):
         yield f"data_dir: warning: this user cannot write {config.data_dir}; may the one that runs the gateway?"
     for number, reader in enumerate(config.reader, 1):
-        if re.fullmatch(r"/dev/tty(USB|ACM)\d+", reader.port):
-            yield (
-                f"reader[{number}].port: warning: {reader.port} is named by the order of plugging and may be another "
-                "reader tomorrow; use its name under /dev/serial/by-id/ or /dev/serial/by-path/"
-            )
+        doubt = machine.doubt(reader.port)
+        if doubt:
+            yield f"reader[{number}].port: warning: {doubt}"
         elif reader.port.startswith("/") and not Path(reader.port).exists():
             yield f"reader[{number}].port: warning: {reader.port} is not there now"
 

@@ -22,12 +22,14 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.config import Mqtt
+from gateway.watchdog import Pulse
 
 log = logging.getLogger("gateway.link")
 
 SHORTEST_WAIT_S = 0.1
 CONNECT_TIMEOUT_S = 5.0
 GOODBYE_S = 1.0
+STUCK_S = 60.0  # looking up a name, connecting and a handshake may take long, but not so long
 SMALL_PACKET = 8192  # MQTT 3.1.1 has no word for the broker's limit, and a message above it cuts the connection
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 VERSIONS = {"5": mqtt.MQTTv5, "3.1.1": mqtt.MQTTv311}
@@ -90,6 +92,7 @@ class Link:
         self.inbox = inbox
         self._client: mqtt.Client | None = None  # the connected one, as the main thread knows it
         self._said = ""
+        self.pulse = Pulse("link", STUCK_S)
         self._stop = threading.Event()
         self._gone = threading.Event()
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
@@ -135,6 +138,7 @@ class Link:
         for url in itertools.cycle(self.settings.urls):
             if self._stop.is_set():
                 return
+            self.pulse.beat()
             birth = max(birth + 1, self.now())
             self._visit(url, birth)
             self._stop.wait(random.uniform(SHORTEST_WAIT_S, self.settings.reconnect_s))
@@ -150,7 +154,7 @@ class Link:
             return
         client.loop_start()
         while not self._gone.wait(1.0) and not (self._stop.is_set() and self._client is None):
-            pass
+            self.pulse.beat()
         client.loop_stop()
 
     def _new_client(self, scheme: str, birth: int) -> mqtt.Client:

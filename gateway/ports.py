@@ -1,8 +1,10 @@
 """One thread per reader: opens the port by its stable name, feeds the protocol, opens again when it was unplugged."""
 
+import errno
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,9 +13,13 @@ from typing import Any
 
 import serial
 
+from gateway import holders
 from gateway.config import ReaderSection
+from gateway.devices import plain
+from gateway.diagnosis import Setting, diagnose
 from gateway.readers.base import Card, Reader, Value
-from gateway.wire import ReaderHealth
+from gateway.watchdog import Pulse
+from gateway.wire import ReaderHealth, Trouble
 
 log = logging.getLogger("gateway.ports")
 
@@ -22,6 +28,8 @@ WRITE_TIMEOUT_S = 0.5
 BACK_OFF_S = (0.2, 1.0, 2.0, 5.0, 10.0)
 MOST_BYTES = 256  # in one read, so that a flood does not become one huge commit
 MUTE_BYTES = 200
+KEPT_NOISE = 256
+LOOK_AGAIN = 8  # the bytes are looked at anew when there are so many times more of them
 ANSWER_S = 5.0
 STUCK_S = 30.0
 BUSY_EVENTS = 2_000  # so many wait for the main thread: leave the bytes to the kernel
@@ -38,11 +46,12 @@ class Read:
 
 @dataclass(frozen=True)
 class Health:
-    """A reader is up, down or mute from now on."""
+    """A reader is up, down or mute from now on; `why` for the log, `word` for the wire."""
 
     reader: str
     health: ReaderHealth
     why: str
+    word: str = ""
 
 
 class NoAnswer(OSError):
@@ -56,11 +65,14 @@ class Port:
         self.section = section
         self.ticks = ticks
         self.inbox = inbox
-        self._moved = time.monotonic()
+        self.pulse = Pulse(f"port {section.id}", STUCK_S)
+        self.is_asked = section.protocol().interval is not None
+        self.answered = 0.0  # monotonic time at which a reader that must be asked had last answered
+        self._has_asked = False  # since the port was opened
         self._health: tuple[ReaderHealth, str] | None = None
         self._unframed = 0  # bytes since the last good frame
+        self._look_at = MUTE_BYTES  # so many of them make us look what they are
         self._noise = b""
-        self._is_asked = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"port {section.id}", daemon=True)
 
@@ -74,10 +86,6 @@ class Port:
         if self._thread.is_alive():
             self._thread.join(2 * WRITE_TIMEOUT_S)
 
-    def is_moving(self) -> bool:
-        """False when the thread hangs in a driver: only a restart of the process helps then."""
-        return time.monotonic() - self._moved < STUCK_S
-
     def _run(self) -> None:
         failures = 0
         while not self._stop.is_set():
@@ -87,9 +95,9 @@ class Port:
                 with closing(self._open(reader)) as line:
                     self._listen(line, reader)
             except OSError as error:  # SerialException is one; pyserial also lets bare ones through
-                self._report(ReaderHealth.DOWN, f"{self.section.port}: {error}")
+                self._is_down(error)
             failures = failures + 1 if time.monotonic() - opened < max(BACK_OFF_S) else 0
-            self._moved = time.monotonic()
+            self.pulse.beat()
             self._stop.wait(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
 
     def _open(self, reader: Reader) -> Any:
@@ -102,20 +110,22 @@ class Port:
         )
 
     def _listen(self, line: Any, reader: Reader) -> None:
-        self._unframed, self._noise, self._is_asked = 0, b"", reader.interval is not None
+        self._forget_noise()
+        self._has_asked = False
         line.write(reader.start())
-        self._report(ReaderHealth.UP, f"open on {self.section.port}")
+        self._is_up()
         heard = polled = time.monotonic()
         while not self._stop.is_set():
             while self.inbox.qsize() > BUSY_EVENTS and not self._stop.wait(0.01):
-                self._moved = time.monotonic()
+                self.pulse.beat()
             chunk = line.read(min(line.in_waiting, MOST_BYTES) or 1)
-            now = self._moved = time.monotonic()
+            now = time.monotonic()
+            self.pulse.beat()
             if chunk:
                 heard = now
-                self._take(chunk, reader.feed(chunk))
+                self._take(chunk, reader.feed(chunk), reader)
             elif now - heard >= reader.gap:
-                self._take(b"", reader.flush())
+                self._take(b"", reader.flush(), reader)
             if reader.interval is not None:
                 polled = self._poll(line, reader, now=now, polled=polled, heard=heard)
 
@@ -124,34 +134,80 @@ class Port:
         if now - polled < (reader.interval or 0):
             return polled
         if now - heard > ANSWER_S:
-            raise NoAnswer(f"no byte for {ANSWER_S:g} s, the reader is started anew")
+            raise NoAnswer(
+                f"no byte for {ANSWER_S:g} s, the reader is started anew; look at its power and at TX and RX"
+            )
+        if self._has_asked and reader.is_answered():
+            self.answered = now
+        self._has_asked = True
         line.write(reader.poll())
         return now
 
-    def _take(self, chunk: bytes, found: Iterable[Value]) -> None:
+    def _take(self, chunk: bytes, found: Iterable[Value], reader: Reader) -> None:
         ticks = self.ticks()
         values = tuple(found)
         if values:
             self.inbox.put(Read(self.section.id, values, ticks))
-        self._diagnose(chunk, values)
+        if values or reader.is_spoilt():  # sound frames without a card are no faults
+            self._diagnose(chunk, values)
 
     def _diagnose(self, chunk: bytes, values: tuple[Value, ...]) -> None:
-        """Bytes without end and no frame are a wrong pin, baud or profile: say so once, without a number."""
+        """Bytes without end and no frame are a wrong wire, speed or profile: say which, without a number."""
         if any(isinstance(value, Card) or value.cards or value.kind == "phantom" for value in values):
-            self._unframed, self._noise = 0, b""
+            self._forget_noise()
             self._report(ReaderHealth.UP, "frames again")
             return
-        if self._is_asked and not values:
-            return  # answers without a card are no faults
         self._unframed += len(chunk)
-        self._noise = (self._noise + chunk)[:64]
-        if self._unframed >= MUTE_BYTES:
-            self._report(ReaderHealth.MUTE, f"no frame in {MUTE_BYTES} bytes: wrong pin, baud or profile?")
+        self._noise = (self._noise + chunk)[-KEPT_NOISE:]
+        if self._unframed >= self._look_at:
+            self._look_at = self._unframed * LOOK_AGAIN
+            self._is_mute()
 
-    def _report(self, health: ReaderHealth, why: str) -> None:
-        if self._health is not None and (self._health == (health, why) or self._health[0] == health == ReaderHealth.UP):
+    def _forget_noise(self) -> None:
+        self._unframed, self._look_at, self._noise = 0, MUTE_BYTES, b""
+
+    # what is told
+
+    def _is_up(self) -> None:
+        holder = holders.of(plain(self.section.port)) if plain(self.section.port) else None
+        if holder is not None and holder.sure:
+            self._report(
+                ReaderHealth.UP, f"open on {self.section.port}, and so it is for {holder}", Trouble.HELD, holder.name
+            )
+        else:
+            self._report(ReaderHealth.UP, f"open on {self.section.port}")
+
+    def _is_down(self, error: OSError) -> None:
+        word, holder = _trouble(error), None
+        if word in {Trouble.HELD, Trouble.MISSING, Trouble.LOST} and plain(self.section.port):
+            holder = holders.of(plain(self.section.port))
+        if holder is not None and holder.sure:
+            word = Trouble.HELD
+        about = holder.name if holder is not None and word is Trouble.HELD else ""
+        told = f"; the port is held by {holder}" if about else f"; {holder}" if holder else ""
+        self._report(ReaderHealth.DOWN, f"{self.section.port}: {error}{told}", word, about)
+
+    def _is_mute(self) -> None:
+        verdict = diagnose(self._noise, Setting(self.section.profile, self.section.baud()))
+        often = Counter(self._noise).most_common(6)  # without their order they are nobody's number
+        shown = " ".join(f"{byte:02x} x{times}" for byte, times in often)
+        why = f"no valid frame in {MUTE_BYTES} bytes: {verdict.sentence} (most often: {shown})"
+        self._report(ReaderHealth.MUTE, why, verdict.word, verdict.about)
+
+    def _report(self, health: ReaderHealth, why: str, word: Trouble | None = None, about: str = "") -> None:
+        told = f"{word or ''} {about}".strip()[:64]
+        if self._health == (health, told):
             return
-        self._health = (health, why)
-        if health is ReaderHealth.MUTE:
-            log.debug("reader %s sends %s", self.section.id, self._noise.hex(" "))
-        self.inbox.put(Health(self.section.id, health, why))
+        self._health = (health, told)
+        self.inbox.put(Health(self.section.id, health, why, told))
+
+
+def _trouble(error: OSError) -> Trouble:
+    """The word for what a port's own error says."""
+    if isinstance(error, NoAnswer):
+        return Trouble.NO_ANSWER
+    if error.errno in {errno.ENOENT, errno.ENODEV, errno.ENXIO}:
+        return Trouble.MISSING
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return Trouble.DENIED
+    return Trouble.HELD if error.errno in {errno.EBUSY, errno.EAGAIN} else Trouble.LOST

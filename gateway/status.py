@@ -1,17 +1,21 @@
 """What the gateway says of itself: the content of the birth, the heartbeat and the last will."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from gateway import __version__
 from gateway.clock import Clock
 from gateway.config import ReaderSection
 from gateway.readers.base import Fault
 from gateway.spool import Spool
-from gateway.wire import ReaderHealth, ReaderState, State
+from gateway.wire import ReaderHealth, ReaderState, State, Tested
 
+REFUSED = {"two-cards", "random-uid"}  # faults that a pupil causes and can mend
 HWMON = Path("/sys/class/hwmon")
 
 
@@ -32,10 +36,21 @@ class Record:
     cards: int = 0
     last_card: int | None = None
     faults: Counter[str] = field(default_factory=Counter)
+    why: str = ""  # a word of wire.Trouble and what it is about, unless all is well
+    _minutes: Counter[int] = field(default_factory=Counter)  # faults by minute of the monotonic clock, the newest two
 
     def count(self, fault: Fault) -> None:
         """One more fault of its kind."""
         self.faults[fault.kind] += 1
+        minute = int(time.monotonic() // 60)
+        if minute not in self._minutes:
+            self._minutes = Counter({minute - 1: self._minutes[minute - 1]})
+        self._minutes[minute] += fault.kind not in REFUSED
+
+    def lately(self) -> int:
+        """Faults of the line, not of a pupil, in the last minute or two."""
+        minute = int(time.monotonic() // 60)
+        return self._minutes[minute] + self._minutes[minute - 1]
 
     def touched(self, at: int) -> None:
         """One more tap."""
@@ -51,6 +66,7 @@ class Record:
             cards=self.cards,
             faults=dict(self.faults),
             last_card=self.last_card,
+            why=self.why or msgspec.UNSET,
         )
 
 
@@ -59,7 +75,9 @@ def last_will(birth: int) -> State:
     return State(online=False, birth=birth, at=birth, version=__version__)
 
 
-def heartbeat(birth: int, *, clock: Clock, spool: Spool, records: Iterable[Record], full: bool) -> State:
+def heartbeat(
+    birth: int, *, clock: Clock, spool: Spool, records: Iterable[Record], full: bool, tested: Tested | None = None
+) -> State:
     """Everything the server wants to know every 20 seconds. `full`: the last tap found no room."""
     return State(
         online=True,
@@ -76,4 +94,5 @@ def heartbeat(birth: int, *, clock: Clock, spool: Spool, records: Iterable[Recor
         spool_full=full or spool.is_full(),
         version=__version__,
         readers=[record.state() for record in records],
+        tested=tested,
     )

@@ -83,6 +83,25 @@ class ReaderHealth(StrEnum):
     MUTE = "mute"  # open, but only bytes that make no frame: wrong pin, baud or profile
 
 
+class Trouble(StrEnum):
+    """Why a reader is down or mute: the first word of ReaderState.why. A newer gateway may know more words."""
+
+    MISSING = "missing"  # no such device: unplugged, or taken by a program below the port
+    DENIED = "denied"  # this user may not open it
+    HELD = "held"  # another program has the port; its name follows
+    LOST = "lost"  # it was open, and reading or writing failed: pulled, reset, supply
+    NO_ANSWER = "no-answer"  # a reader that must be asked says nothing
+    STUCK = "stuck"  # its thread hangs in the driver: the gateway is about to be started again
+    LEVEL = "level"  # only 00 or only FF: wrong voltage level, no ground, or nothing connected
+    INVERTED = "inverted"  # the signal is upside down, as at an ID-12LA's D1
+    BAUD = "baud"  # it sends at the speed that follows
+    PARITY = "parity"  # it sends seven bits and a parity bit
+    PROFILE = "profile"  # it speaks the profile that follows
+    CONSOLE = "console"  # the Pi's login console uses this line
+    CHECK = "check"  # whole frames with wrong checks: cable, supply, or another checksum
+    UNFRAMED = "unframed"  # bytes that nothing here knows
+
+
 class Tap(msgspec.Struct, frozen=True, kw_only=True):
     """One presentation of one card. `id` is the only key for deduplication; `(spool, seq)` only shows gaps."""
 
@@ -125,6 +144,15 @@ class ReaderState(msgspec.Struct, frozen=True, kw_only=True):
     cards: Count = 0
     faults: Annotated[dict[Short, Count], msgspec.Meta(max_length=32)] = {}
     last_card: Millis | None = None
+    why: Short | msgspec.UnsetType = msgspec.UNSET  # a word of Trouble and what it is about, unless all is well
+
+
+class Tested(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway found when it tested itself; a check is `ok` or a word and what it is about (docs/wire.md)."""
+
+    number: Short  # of the SelfTest that asked for it
+    at: Millis
+    checks: Annotated[dict[Short, Short], msgspec.Meta(max_length=80)]
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +175,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     spool_full: bool = False
     version: Short = ""
     readers: Annotated[list[ReaderState], msgspec.Meta(max_length=64)] = []
+    tested: Tested | None = None  # the newest self-test since the gateway's start
 
 
 class Resync(msgspec.Struct, frozen=True, kw_only=True, tag="resync", tag_field="command"):
@@ -160,8 +189,15 @@ class Announce(msgspec.Struct, frozen=True, kw_only=True, tag="announce", tag_fi
     """server -> gate, topic …/command: publish State now."""
 
 
-Command = Resync | Announce
-Message = Taps | Stored | State | Resync | Announce
+class SelfTest(msgspec.Struct, frozen=True, kw_only=True, tag="selftest", tag_field="command"):
+    """server -> gate, topic …/command: test yourself now and publish State with what you found; `sent` is our clock."""
+
+    number: Short
+    sent: Millis
+
+
+Command = Resync | Announce | SelfTest
+Message = Taps | Stored | State | Resync | Announce | SelfTest
 
 
 class Kind(StrEnum):

@@ -20,6 +20,7 @@ from gateway import wire
 from server import clock, pipeline, service_manager
 from server.config import Config
 from server.db import DATABASE_AWAY, db, transaction
+from server.gates import selftests
 from server.gates import service as gates
 from server.link import Link, Refused
 from server.outbox import wake
@@ -29,6 +30,7 @@ from server.taps import service as taps
 PATIENCE = 0.5  # seconds that the consumer waits for a message before it looks after the watchdog
 BACK_OFF = (0.1, 5.0)  # seconds, first and longest, between tries while the database is away
 ASK_EVERY = 5.0  # seconds between looks for gaps that a gateway can fill
+TEST_EVERY = 1.0  # seconds between looks for self-tests to be asked for
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class Ingest:
         self.stop = threading.Event()
         self.refusal: str | None = None
         self.asked_at = 0.0
+        self.tested_at = 0.0
 
     def run(self) -> None:
         """Work until stopped. Raises Refused when the broker will not serve this client."""
@@ -89,6 +92,9 @@ class Ingest:
         if time.monotonic() - self.asked_at >= ASK_EVERY:
             self.asked_at = time.monotonic()
             self._guarded(self._ask_again)
+        if time.monotonic() - self.tested_at >= TEST_EVERY:
+            self.tested_at = time.monotonic()
+            self._guarded(self._ask_for_tests)
         db.session.remove()
 
     def _collect(self) -> list[Incoming]:
@@ -167,6 +173,15 @@ class Ingest:
         for school_id, gateway_id, spool, first in gaps:
             log.warning("gateway %s/%s is asked for its taps from number %d on", school_id, gateway_id, first)
             self._send(school_id, gateway_id, wire.Kind.COMMAND, wire.Resync(spool=spool, start=first))
+
+    def _ask_for_tests(self) -> None:
+        """Send the self-tests that somebody or the bell wants."""
+        if not selftests.has_unsent():
+            return
+        with transaction() as session:
+            questions = selftests.take_unsent(session, clock.now())
+        for each in questions:
+            self._send(each.school_id, each.gateway_id, wire.Kind.COMMAND, each.command)
 
     def _send(self, school_id: str, gateway_id: str, kind: wire.Kind, message: wire.Message) -> None:
         shard = wire.shard(school_id, sharded=self.settings.ingest.sharded)

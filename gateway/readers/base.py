@@ -127,6 +127,14 @@ class Reader:
         self._answered, self._waited = False, 0
         return question
 
+    def is_answered(self) -> bool:
+        """Whether the last question, if there was one, has its answer."""
+        return self._answered
+
+    def is_spoilt(self) -> bool:
+        """Whether what came last was no sound frame."""
+        return self._spoilt
+
     def nudge(self, command: bytes) -> bytes:
         """`command` if no whole frame has come since the last poll: a reader that speaks by itself has stopped."""
         heard, self._answered = self._answered, False

@@ -4,12 +4,11 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
-from server import clock
 from server.absence import rules
 from server.absence.models import AbsenceShare
 from server.absence.rules import AbsencePolicy, Share, Why
@@ -66,7 +65,7 @@ class Look:
             yield Share(kind, expected, missing, self.usual.get((kind, key, room.session), ()))
 
 
-def look(session: Session, school: School, day: date, sessions: Mapping[str, str], now: datetime) -> Look:
+def look(session: Session, school: School, day: date, sessions: Mapping[str, str]) -> Look:
     """Count, remember the counts of each cut-off once, and compare; `sessions` is the current one of each timetable."""
     rooms = _rooms(session, school, day, sessions)
     rows = [
@@ -76,13 +75,12 @@ def look(session: Session, school: School, day: date, sessions: Mapping[str, str
     ]
     if rows:
         session.execute(insert_new(_share), rows)
-    starts = clock.at_local(day, 0, school.timezone)
-    troubles = gates.troubles(starts, now, school.id).get(school.id, frozenset())
+    doubts = [doubt for doubt in gates.doubts(school.id, day) if doubt.loses_taps]
     return Look(
         rooms=rooms,
         usual=_usual(session, school.id, day),
-        silent=any(trouble.until is None or trouble.counts for trouble in troubles),
-        untested=False,
+        silent=any(doubt.part == "signal" for doubt in doubts),
+        untested=any(doubt.part != "signal" for doubt in doubts),
         unusual=calendar.is_unusual(school.id, day),
     )
 

@@ -38,7 +38,7 @@ def open_cases(session: Session, school: School, now: datetime) -> int:
     if not missing:
         return 0
     lessons = _lessons(session, school.id, day)
-    look = brake.look(session, school, day, _current(lessons, school, day, now), now)
+    look = brake.look(session, school, day, _current(lessons, school, day, now))
     for pupil_id, (room, verdict) in missing.items():
         session.add(_case(school, day, pupil_id, verdict, lessons[room.timetable], look.why(room.id, policy), now))
     session.flush()

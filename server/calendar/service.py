@@ -63,6 +63,11 @@ def is_unusual(school_id: str, day: date) -> bool:
     return is_school_day(school_id, day) and not any(is_school_day(school_id, each) for each in before)
 
 
+def first_bell(school_id: str, day: date) -> int | None:
+    """When the first lessons of any timetable begin, in seconds after midnight; None on a day off."""
+    return min((session.starts for sessions in _all_on(school_id, day) for session in sessions), default=None)
+
+
 def boundaries(school_id: str, day: date, *, minutes_after_start: Collection[int]) -> tuple[datetime, ...]:
     """The moments of a date at which time alone can change a verdict, in order; see rules.boundaries."""
     school = db.session.get_one(School, school_id)

@@ -1,13 +1,13 @@
 """Gateways, their readers, and the times and numbers that are missing."""
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Index, String
+from sqlalchemy import JSON, BigInteger, Boolean, Date, Index, String, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.db import Base, UtcDateTime, new_id, school_column
+from server.db import Base, Encrypted, UtcDateTime, new_id, school_column
 
 
 class Gateway(Base):
@@ -22,6 +22,7 @@ class Gateway(Base):
     birth: Mapped[int] = mapped_column(BigInteger, default=0)
     heard_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # server's clock
     state: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # wire.State as sent
+    resting: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())  # switched off on purpose
 
 
 class Reader(Base):
@@ -73,3 +74,53 @@ class SpoolGap(Base):
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
     asked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # the gateway was asked to send them again
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class GateTest(Base):
+    """One self-test of one gateway: wanted, sent by ingest, answered in a State, judged by a job."""
+
+    __tablename__ = "gate_test"
+    __table_args__ = (UniqueConstraint("school_id", "gateway_id", "day", "cause"), Index(None, "judged_at"))
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)  # in hex it is the command's number
+    school_id: Mapped[str] = school_column()
+    gateway_id: Mapped[str] = mapped_column(String(32))
+    day: Mapped[date] = mapped_column(Date)  # the school's
+    cause: Mapped[str] = mapped_column(String(40))  # bell, or who asked and how often
+    asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    judged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    checks: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)  # wire.Tested.checks
+
+
+class GateFault(Base):
+    """One part of a gateway that failed its self-test on a day; told once, and once that it works again."""
+
+    __tablename__ = "gate_fault"
+    __table_args__ = (UniqueConstraint("school_id", "gateway_id", "day", "part"), Index(None, "school_id", "day"))
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    school_id: Mapped[str] = school_column()
+    gateway_id: Mapped[str] = mapped_column(String(32))
+    day: Mapped[date] = mapped_column(Date)
+    part: Mapped[str] = mapped_column(String(64))  # a check of wire.Tested, or `answer`
+    found: Mapped[str] = mapped_column(String(64))  # its words
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    mended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    told_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    mended_told_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Caretaker(Base):
+    """Who is told when a gate fails: whoever has the key to it."""
+
+    __tablename__ = "caretaker"
+    __table_args__ = (UniqueConstraint("school_id", "phone_hash"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    school_id: Mapped[str] = school_column()
+    name: Mapped[str] = mapped_column(String(64))
+    phone: Mapped[str] = mapped_column(Encrypted)
+    phone_hash: Mapped[str] = mapped_column(String(32))  # crypt.look_up(phone)
+    locale: Mapped[str] = mapped_column(String(16))

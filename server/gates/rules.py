@@ -1,7 +1,7 @@
 """When a gate is silent, and which tap numbers are missing. No clock, no database."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 SILENT = 90.0  # real seconds without a word
 SETTLE = 30.0  # real seconds that numbers may be missing before it is a gap: disorder on the way mends itself
@@ -47,3 +47,43 @@ def missing(first: int, last: int, stored: Iterable[int]) -> list[tuple[int, int
             found.append((start, n - 1))
         start = max(start, n + 1)
     return [*found, (start, last)] if start <= last else found
+
+
+# Self-tests. A fault is one part of a gate, in the words of wire.Tested.checks; the server adds the part `answer`.
+
+OK = "ok"
+ANSWER = "answer"
+NONE, UNASKED = "none", "unasked"  # the gate did not answer; our own line to the broker did not take the question
+PATIENCE = 60.0  # real seconds that a gate may take to answer
+AGAIN = 120.0  # real seconds until a gate with a fault is tested again ...
+AWAY = 1200.0  # ... and one that is not there
+LATEST = 3600  # seconds after the first bell at which a test is still worth its while
+HARMLESS = frozenset({"power", "clock"})  # parts whose fault loses no tap
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Whether the gates test themselves on school days, and how many minutes before the first bell."""
+
+    self_test: bool = True
+    minutes_before_bell: int = field(default=20, metadata={"least": 5, "most": 120})
+
+
+def is_time_to_test(now: int, first_bell: int | None, policy: Policy) -> bool:
+    """Whether the day's self-test is due at `now` (both seconds after the school's midnight); None: a day off."""
+    if first_bell is None or not policy.self_test:
+        return False
+    return first_bell - 60 * policy.minutes_before_bell <= now < first_bell + LATEST
+
+
+def faults_of(checks: Mapping[str, str]) -> dict[str, str]:
+    """The parts that failed, with their words."""
+    return {part: found for part, found in checks.items() if found != OK}
+
+
+def word_of(part: str, found: str) -> tuple[str, str]:
+    """What a fault is called and what it is about: a reader that is `down held ModemManager` is `held`, by that."""
+    words = found.split(" ", 2)
+    if part.startswith("reader ") and words[0] in {"down", "mute"} and len(words) > 1:
+        words = words[1:]
+    return words[0], " ".join(words[1:])

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from gateway import wire
 from server import clock
 from server.db import db, insert, new_id, table
-from server.gates import rules
-from server.gates.models import Gateway, Reader, Silence, SpoolGap
+from server.gates import rules, selftests
+from server.gates.models import GateFault, Gateway, Reader, Silence, SpoolGap
 from server.schools.models import School
 
 DAY = 86400
@@ -64,6 +64,8 @@ def heard(school_id: str, gateway_id: str, state: wire.State, now: datetime) -> 
         return False
     if state.online:
         _note_readers(session, school_id, gateway_id, state.readers)
+        if state.tested is not None:
+            selftests.answered(school_id, gateway_id, state.tested, now)
         birth = min(state.birth, clock.to_millis(now))
         seen = {"state": msgspec.to_builtins(state), "heard_at": max(now, known.heard_at or now), "birth": birth}
     else:
@@ -101,12 +103,12 @@ def watch(session: Session, now: datetime) -> None:
 
 
 def _gates(session: Session, now: datetime) -> list[tuple[Gateway, bool, Silence | None]]:
-    """Every gateway in service (one that was ever heard), whether it is silent now, and its open Silence."""
+    """Every gateway in service (ever heard, not resting), whether it is silent now, and its open Silence."""
     open_ = {
         (each.school_id, each.gateway_id): each
         for each in session.scalars(select(Silence).where(Silence.ends.is_(None)))
     }
-    gateways = session.scalars(select(Gateway).where(Gateway.heard_at.is_not(None)))
+    gateways = session.scalars(select(Gateway).where(Gateway.heard_at.is_not(None), Gateway.resting.is_(False)))
     return [(each, _is_silent(each, now), open_.get((each.school_id, each.id))) for each in gateways]
 
 
@@ -243,3 +245,36 @@ def gaps_on(school_id: str, day: date) -> list[rules.Gap]:
 
 def _second(moment: datetime, day: date, timezone: str) -> int:
     return max(0, min(DAY, clock.local_seconds(moment, day, timezone)))
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why one gate's word was not to be trusted on a day: a part that failed its self-test, or `signal` for silence.
+
+    `until` is empty while it lasts; `loses_taps` is false for what only makes a time unsure.
+    """
+
+    gateway_id: str
+    part: str
+    found: str
+    since: datetime
+    until: datetime | None
+    loses_taps: bool
+
+
+def doubts(school_id: str, day: date) -> list[Doubt]:
+    """The gates in use whose self-test failed on a day, or that were silent on it: no pupil is absent by them alone."""
+    found = [_doubt(fault) for fault in selftests.faults_on(school_id, day)]
+    zone = db.session.get_one(School, school_id).timezone
+    starts, ends = (clock.at_local(each, 0, zone) for each in (day, day + timedelta(days=1)))
+    same = and_(Gateway.school_id == Silence.school_id, Gateway.id == Silence.gateway_id, Gateway.resting.is_(False))
+    of_day = (Silence.school_id == school_id, Silence.starts < ends, Silence.covered.is_(False))
+    query = select(Silence).join(Gateway, same).where(*of_day, or_(Silence.ends.is_(None), Silence.ends > starts))
+    for silence in db.session.scalars(query.order_by(Silence.starts, Silence.id)):
+        found.append(Doubt(silence.gateway_id, "signal", "silent", silence.starts, silence.ends, loses_taps=True))
+    return sorted(found, key=lambda doubt: (doubt.gateway_id, doubt.since))
+
+
+def _doubt(fault: GateFault) -> Doubt:
+    loses = fault.part not in rules.HARMLESS
+    return Doubt(fault.gateway_id, fault.part, fault.found, fault.seen_at, fault.mended_at, loses_taps=loses)

@@ -49,7 +49,7 @@ MORE = Place("overview.more", "dots", _("More"))
 GROUPS: tuple[tuple[Any, tuple[Place, ...]], ...] = (
     (_("The school day"), ()),
     (_("Reports"), ()),
-    (_("Gates"), ()),
+    (_("Gates"), (Place("gates.page", "router", _("Gates"), _("Whether each gate and reader works"), OFFICE),)),
     (_("Setting up"), ()),
 )
 

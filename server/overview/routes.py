@@ -53,6 +53,7 @@ def today() -> ResponseReturnValue:
         charts=[chart.draw(morning, width) for width in (760, 340)],
         slots=chart.table(morning),
         gates=gates,
+        sees_gates=accounts.scope_of(user).whole,
         todos=todo.todos(user, day, todo.Known(roll.counts, gates, sent["failed"])),
         feed=service.feed(user, day, {gate.id: gate.short for gate in gates}),
         taps=sum(gate.taps for gate in gates),

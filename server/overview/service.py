@@ -17,6 +17,8 @@ from server.calendar import rules as bells
 from server.calendar import service as calendar
 from server.cards.models import Card, CardState
 from server.db import db
+from server.gates import service as gate_service
+from server.gates import words
 from server.gates.models import Gateway, Silence
 from server.overview import chart, texts
 from server.people import service as people
@@ -60,7 +62,7 @@ class Roll:
 
 @dataclass(frozen=True)
 class Gate:
-    """One gate: `working`, `back` (silent until just now), `silent`, `offline` (for a moment) or `never` heard."""
+    """One gate: `working`, `back` (silent until just now), `silent`, `offline` (for now), `resting`, `never` heard."""
 
     id: str
     name: str
@@ -68,6 +70,7 @@ class Gate:
     taps: int
     heard_at: dt.datetime | None
     silences: tuple[Silence, ...] = ()  # of the day
+    troubles: tuple[words.Words, ...] = ()  # of its readers, as it says itself
 
     @property
     def short(self) -> str:
@@ -167,13 +170,15 @@ def _gate(rows: Sequence[Row], now: dt.datetime) -> Gate:  # type: ignore[type-a
     row, taps, newest, _silence = rows[0]
     silences = tuple(silence for *_rest, silence in rows if silence is not None)
     heard = max(filter(None, (row.heard_at, newest)), default=None)
-    return Gate(row.id, row.name, _gate_state(row, silences, now), taps or 0, heard, silences)
+    state = gate_service.newest_state(row) if row.online else None
+    troubles = tuple(words.of_readers(state.readers)) if state else ()
+    return Gate(row.id, row.name, _gate_state(row, silences, now), taps or 0, heard, silences, troubles)
 
 
 def _gate_state(row: Gateway, silences: Sequence[Silence], now: dt.datetime) -> str:
     ends = silences[-1].ends if silences else now - JUST_BACK
-    if row.heard_at is None:
-        return "never"
+    if row.heard_at is None or row.resting:
+        return "resting" if row.resting else "never"
     if ends is None:
         return "silent"
     if ends > now - JUST_BACK:

@@ -12,7 +12,10 @@ from server.attendance.models import PupilDay
 from server.attendance.rules import Status
 from server.cards.models import Card, CardState
 from server.db import db
+from server.gates import selftests
 from server.gates.models import SpoolGap
+from server.gates.rules import ANSWER
+from server.gates.words import Words, of_fault
 from server.overview.service import Counts, Gate
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
@@ -34,6 +37,7 @@ class Todo:
     card_end: str = ""
     reason: str = ""
     pupils: tuple[tuple[Pupil, SchoolClass], ...] = ()
+    words: Words | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
     found = list(_unexplained(user, day, known.counts.of[Status.UNEXPLAINED]))
     if accounts.scope_of(user).whole:
         found += _silent(known.gates)
+        found += _faults(user.school_id, day, known)
         found += _cards(user.school_id, day, known)
         found += _gaps(user.school_id, known)
         found += _refused(user.school_id, day)
@@ -74,6 +79,15 @@ def _silent(gates: list[Gate]) -> Iterator[Todo]:
     for gate in gates:
         if gate.state == "silent":
             yield Todo("silent", at=gate.since, until=gate.until, gate=gate.name)
+
+
+def _faults(school_id: str, day: dt.date, known: Known) -> Iterator[Todo]:
+    """What failed in self-tests of the day and is not mended; a silent gate's not answering is told already."""
+    silent = {gate.id for gate in known.gates if gate.state == "silent"}
+    for fault in selftests.faults_on(school_id, day):
+        if fault.mended_at is None and not (fault.part == ANSWER and fault.gateway_id in silent):
+            said = of_fault(fault.part, fault.found)
+            yield Todo("fault", at=fault.seen_at, gate=known.gate(fault.gateway_id), words=said)
 
 
 def _cards(school_id: str, day: dt.date, known: Known) -> Iterator[Todo]:

@@ -172,6 +172,7 @@ def pages(served: Served) -> dict[str, str]:
         "pupil": f"/pupils/{site.pupils[17][0]}",
         "find": "/find",
         "pupils": "/find?state=missing",
+        "gates": "/gates",
         "texts": "/texts",
         "failed-texts": "/texts?state=failed",
         "phone": "/phone",

@@ -137,14 +137,6 @@ def test_two_readers_may_share_neither_id_nor_port(tmp_path: Path) -> None:
     ]
 
 
-def test_a_port_named_by_the_order_of_plugging_is_a_warning(tmp_path: Path) -> None:
-    path = tmp_path / "gateway.toml"
-    path.write_text(GOOD.replace("loop://", "/dev/ttyUSB0"))
-    found = check(path, {})
-    assert found.config is not None and found.problems == []
-    assert "reader[1].port: warning: /dev/ttyUSB0" in found.warnings[0] and "/dev/serial/by-" in found.warnings[0]
-
-
 def test_a_missing_file_and_a_file_that_is_not_toml(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file or directory; give the right file with --config"):
         load(tmp_path / "nowhere.toml", {})

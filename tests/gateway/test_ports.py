@@ -3,6 +3,8 @@
 import os
 import select
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway import ports
+from gateway import ports, uart
 from gateway.clock import boottime_ms
 from gateway.config import ReaderSection
 from gateway.ports import Health, Port, Read
@@ -21,6 +23,7 @@ from gateway.readers.base import Card
 from gateway.simdevices import device
 from gateway.wire import Direction, ReaderHealth
 from tests.gateway.ends import CARD, OTHER, Cable
+from tests.vectors import vectors
 
 Inbox = SimpleQueue[Any]
 Open = Callable[..., Port]
@@ -128,7 +131,7 @@ def test_ten_kilobytes_of_noise_make_the_reader_mute_and_a_card_heals_it(
     writer = threading.Thread(target=lambda: [cable.write(noise[at : at + 512]) for at in range(0, len(noise), 512)])
     writer.start()
     mute = next_of(inbox, Health)
-    assert mute.health is ReaderHealth.MUTE and "wrong pin, baud or profile" in mute.why
+    assert mute.health is ReaderHealth.MUTE and "no valid frame in 200 bytes: no profile knows these bytes" in mute.why
     writer.join(10)
     cable.touch()
     assert next_of(inbox, Health).health is ReaderHealth.UP
@@ -219,11 +222,91 @@ def test_a_reader_behind_a_network_socket(opened: Open, inbox: Inbox) -> None:
         second.close()
 
 
-def test_a_port_thread_that_hangs_is_seen(opened: Open, inbox: Inbox, cable: Cable) -> None:
-    port = opened()
+def test_a_reader_of_another_profile_is_named_and_its_cards_are_not(
+    opened: Open, inbox: Inbox, cable: Cable, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    opened("m100")
     is_up(inbox)
-    assert port.is_moving()
-    port._moved = time.monotonic() - ports.STUCK_S - 1
-    port.stop()
-    port._moved = time.monotonic() - ports.STUCK_S - 1
-    assert not port.is_moving()
+    frame = load("rdm6300").frame(CARD)
+    for _ in range(20):
+        cable.write(frame)
+        time.sleep(0.01)
+    mute = next_of(inbox, Health)
+    assert (mute.health, mute.word) == (ReaderHealth.MUTE, "profile rdm6300")
+    assert 'this looks like profile = "rdm6300"' in mute.why
+    for text in (mute.why, caplog.text):
+        assert CARD[-10:] not in text and frame.hex() not in text and frame.hex(" ") not in text
+
+
+def test_an_inverted_wire_is_named(opened: Open, inbox: Inbox, cable: Cable) -> None:
+    opened("id12la")
+    is_up(inbox)
+    for number in range(20):
+        sent = load("id12la").frame(f"em4100:{number * 7:010X}")
+        cable.write(uart.received(uart.levels(sent, inverted=True, stops=2)))
+        time.sleep(0.01)
+    assert next_of(inbox, Health).word == "inverted"
+
+
+def test_a_reader_that_keeps_saying_that_it_lives_is_not_mute(opened: Open, inbox: Inbox, cable: Cable) -> None:
+    """A ThingMagic's keep-alives, whole frames without a card, hour after hour."""
+    opened("thingmagic")
+    is_up(inbox)
+    alive = next(each["hex"] for each in vectors("reader-frames.json") if each["id"] == "thingmagic-06")
+    for _ in range(60):
+        cable.write(bytes.fromhex(alive))
+    with pytest.raises(Empty):
+        while True:
+            assert not isinstance(inbox.get(timeout=0.5), Health)
+
+
+def test_the_program_that_has_the_port_is_named(opened: Open, inbox: Inbox, cable: Cable, tmp_path: Path) -> None:
+    program = tmp_path / "brltty"
+    program.symlink_to(sys.executable)
+    code = f"import sys, fcntl; f = open({str(cable.name)!r}, 'rb'); fcntl.flock(f, 2); print(1, flush=True); input()"
+    with subprocess.Popen([program, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline()
+        opened()
+        down = next_of(inbox, Health)
+        assert (down.health, down.word) == (ReaderHealth.DOWN, "held brltty")
+        assert f"held by brltty (process {other.pid})" in down.why and "sudo apt purge brltty" in down.why
+        other.communicate(b"\n")
+    is_up(inbox)
+
+
+def test_a_program_that_reads_along_is_named_though_the_port_opens(
+    opened: Open, inbox: Inbox, cable: Cable, tmp_path: Path
+) -> None:
+    program = tmp_path / "minicom"
+    program.symlink_to(sys.executable)
+    code = f"f = open({str(cable.name)!r}, 'rb'); print(1, flush=True); input()"
+    with subprocess.Popen([program, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline()
+        opened()
+        up = next_of(inbox, Health)
+        assert (up.health, up.word) == (ReaderHealth.UP, "held minicom")
+        other.communicate(b"\n")
+    cable.touch(times=1)
+    assert next_of(inbox, Health) == Health("east", ReaderHealth.UP, "frames again")
+
+
+def test_why_a_reader_is_down_has_a_word(opened: Open, inbox: Inbox, cable: Cable, tmp_path: Path) -> None:
+    opened(port=str(tmp_path / "nothing"))
+    assert next_of(inbox, Health).word == "missing"
+    opened(port="socket://127.0.0.1:1")
+    assert next_of(inbox, Health).word == "lost"
+    cable.unplug()
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (PermissionError(13, "Permission denied"), "denied"),
+        (OSError(5, "Input/output error"), "lost"),
+        (OSError(16, "Device or resource busy"), "held"),
+        (ports.NoAnswer("no byte"), "no-answer"),
+    ],
+)
+def test_what_a_driver_says_has_a_word(error: OSError, word: str) -> None:
+    assert ports._trouble(error) == word

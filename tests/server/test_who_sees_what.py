@@ -17,7 +17,7 @@ from server.accounts.service import create_user
 from server.attendance.models import PupilDay
 from server.calendar.models import BellTime
 from server.db import db, transaction
-from server.gates.models import Gateway
+from server.gates.models import Caretaker, Gateway
 from server.outbox.models import OutboxText, PhoneText, TextState
 from server.people.models import Guardian, Guardianship, Pupil, Relation, SchoolClass
 from server.schools.models import School
@@ -44,6 +44,10 @@ class Known:
     pupils: list[str] = field(default_factory=list)
     contacts: list[str] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
+    gates: list[str] = field(
+        default_factory=list
+    )  # of the other school: whoever sees a school's gates sees all of them
+    caretakers: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
 
 
@@ -99,7 +103,9 @@ def _second_school() -> None:
             school_id="erzhong", timetable="junior", session="am", starts=27900, ends=42600, since=sample.DAY
         )
         gate = Gateway(school_id="erzhong", id="gate-1", name="外校东门", online=True, birth=1, heard_at=at, state={})
-        session.add_all([room, bell, gate])
+        far = Gateway(school_id="erzhong", id="gate-far", name="外校东门", birth=1, heard_at=at, state={})
+        keys = Caretaker(school_id="erzhong", name="外校母", phone=phone, phone_hash=crypt.look_up(phone), locale="en")
+        session.add_all([room, bell, gate, far, keys])
         session.flush()
         pupil = Pupil(school_id="erzhong", class_id=room.id, number="20260801", name="外校生", created_at=at)
         mother = Guardian(
@@ -132,6 +138,10 @@ def classes_of(site: Site, school_id: str) -> list[Known]:
         for text in _all(OutboxText, school_id):
             if text.state != TextState.QUEUED:
                 place[text.pupil_id].recipients.append(text.recipient)
+        if school_id != "mingde":
+            for known in found.values():
+                known.gates = ["gate-far"]
+                known.caretakers = [str(each.id) for each in _all(Caretaker, school_id)]
         db.session.remove()
     return [found[each] for each in site.classes] if school_id == "mingde" else list(found.values())
 
@@ -146,6 +156,7 @@ def addresses(rule: Rule, known: Known) -> list[str]:
         pairs = [pair.split() for pair in known.contacts]
         return [_filled(rule, pupil_id=pupil, contact_id=contact) for pupil, contact in pairs]
     holds = {"class_id": [known.class_id], "pupil_id": known.pupils, "recipient": known.recipients}
+    holds |= {"gateway_id": known.gates, "caretaker_id": known.caretakers}
     [place] = rule.arguments
     return [_filled(rule, **{place: value}) for value in holds[place]]
 

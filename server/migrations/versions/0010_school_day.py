@@ -11,7 +11,7 @@ from alembic import op
 import server.db
 
 revision = "0010"
-down_revision = "0001"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
