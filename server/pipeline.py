@@ -32,6 +32,7 @@ CHUNK = 100  # pupils that are judged in one transaction when time alone has cha
 
 _SCHOOLS = select(School).where(School.id.in_(bindparam("ids", expanding=True)))
 Item = TypeVar("Item")
+Message = TypeVar("Message", "Delivery", "Report")
 Answers = dict[tuple[str, str], list[str]]  # (school, gateway) -> ids of taps that it may forget
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,14 @@ class Delivery:
     message: wire.Taps
     received_at: datetime
 
+    def raw(self) -> bytes:
+        """As it came, but for the spelling."""
+        return wire.encode(self.message)
+
+    def same(self) -> str:
+        """Equal for the same taps sent again."""
+        return ",".join(tap.id for tap in self.message.taps)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -57,6 +66,14 @@ class Report:
     state: wire.State
     heard_at: datetime
 
+    def raw(self) -> bytes:
+        """As it came, but for the spelling."""
+        return wire.encode(self.state)
+
+    def same(self) -> str:
+        """One State is like the next."""
+        return "state"
+
 
 def handle(deliveries: Sequence[Delivery], now: datetime) -> Answers:
     """Take a batch of taps in one transaction; what is returned is committed and may be answered Stored.
@@ -65,6 +82,7 @@ def handle(deliveries: Sequence[Delivery], now: datetime) -> Answers:
     Raises what DATABASE_AWAY lists, and then nothing must be answered.
     """
     answers: Answers = {}
+    deliveries = _in_service(deliveries)
     try:
         _take(deliveries, now, answers)
     except DATABASE_AWAY:
@@ -73,6 +91,19 @@ def handle(deliveries: Sequence[Delivery], now: datetime) -> Answers:
         singles = [replace(each, message=_only(each.message, tap)) for each in deliveries for tap in each.message.taps]
         _by_halves(singles, lambda part: _take(part, now, answers), lambda one, why: _set_aside(one, why, answers))
     return answers
+
+
+def _in_service(messages: Sequence[Message]) -> Sequence[Message]:
+    """Without what revoked gates say: kept raw, never answered, so a gate that was blocked in error loses no tap."""
+    blocked = gates.blocked_of({each.school_id for each in messages})
+    refused = [each for each in messages if (each.school_id, each.gateway_id) in blocked]
+    if not refused:
+        return messages
+    with transaction():
+        for each in refused:
+            log.warning("refused what revoked gate %s/%s says", each.school_id, each.gateway_id)
+            taps.refuse(each.topic, each.raw(), f"gate {each.gateway_id} was revoked and still sends", key=each.same())
+    return [each for each in messages if (each.school_id, each.gateway_id) not in blocked]
 
 
 def _take(deliveries: Sequence[Delivery], now: datetime, answers: Answers) -> None:
@@ -182,7 +213,7 @@ def _set_aside(delivery: Delivery, why: Exception, answers: Answers) -> None:
 
 def heard(reports: Sequence[Report]) -> None:
     """Note what gateways say of themselves. Raises what DATABASE_AWAY lists."""
-    newest = {(each.school_id, each.gateway_id, each.state.online): each for each in reports}
+    newest = {(each.school_id, each.gateway_id, each.state.online): each for each in _in_service(reports)}
     _by_halves(list(newest.values()), _note, _refuse_report)
 
 

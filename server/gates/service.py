@@ -1,7 +1,7 @@
 """What the gates say of themselves, and from when to when their taps may be missing."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -24,6 +24,9 @@ _reader = table(Reader)
 _gap = table(SpoolGap)
 
 _silence = table(Silence)
+_BLOCKED = select(_gateway.c.school_id, _gateway.c.id).where(
+    _gateway.c.school_id.in_(bindparam("schools", expanding=True)), _gateway.c.blocked_at.is_not(None)
+)
 _of_school = bindparam("school", type_=String)
 _SILENCES = (
     select(_silence.c.id, _silence.c.school_id, _silence.c.starts, _silence.c.ends, _silence.c.covered)
@@ -72,6 +75,16 @@ def heard(school_id: str, gateway_id: str, state: wire.State, now: datetime) -> 
     return True
 
 
+def is_blocked(school_id: str, gateway_id: str) -> bool:
+    """Whether this gate was revoked: nothing that it says counts."""
+    return (school_id, gateway_id) in blocked_of({school_id})
+
+
+def blocked_of(school_ids: Collection[str]) -> frozenset[tuple[str, str]]:
+    """School and id of the revoked gates of these schools."""
+    return frozenset((row.school_id, row.id) for row in db.session.execute(_BLOCKED, {"schools": sorted(school_ids)}))
+
+
 def _note_readers(session: Session, school_id: str, gateway_id: str, readers: Iterable[wire.ReaderState]) -> None:
     rows = [
         {"school_id": school_id, "gateway_id": gateway_id, "id": each.reader, "name": each.reader} for each in readers
@@ -111,6 +124,8 @@ def _gates(session: Session, now: datetime) -> list[tuple[Gateway, bool, Silence
 
 
 def _is_silent(gateway: Gateway, now: datetime) -> bool:
+    if gateway.blocked_at is not None:
+        return False  # nobody waits for a gate that was taken out of service
     state, oldest = newest_state(gateway), _oldest(gateway)
     seen = gateway.heard_at or now
     readers = state.readers if state else []
@@ -144,6 +159,9 @@ def _new_silence(gateway: Gateway, state: wire.State | None) -> Silence:
 
 def _end(silence: Silence, gateway: Gateway, state: wire.State | None) -> None:
     """It ends where nothing is held back any more; the same boot was awake all along and has sent everything."""
+    if gateway.blocked_at is not None:
+        silence.ends = max(silence.starts, gateway.blocked_at)
+        return
     awake = state is not None and state.boot != "" and state.boot == silence.boot
     silence.ends = max(silence.starts, (_oldest(gateway) if awake else None) or gateway.heard_at or silence.starts)
     silence.covered = awake
