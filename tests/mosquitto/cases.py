@@ -297,7 +297,6 @@ BY_ACL: tuple[Case, ...] = (
     a_forged_tap_in_the_last_will,
     a_tap_as_another_gate_over_311,
     everything,
-    the_brokers_own_topics,
     all_taps,
     another_gates_answers,
     all_taps_by_a_shared_subscription,
@@ -308,24 +307,25 @@ BY_ACL: tuple[Case, ...] = (
     by_the_name_of_the_checker,
 )
 BY_NAME: tuple[Case, ...] = (another_gates_place_by_its_client_id, the_workers_place_by_its_client_id)
-BY_CERTIFICATE: tuple[Case, ...] = (without_a_certificate,)
 BY_LIST: tuple[Case, ...] = (with_a_revoked_certificate,)
 BY_SIZE: tuple[Case, ...] = (a_message_above_the_limit,)
+BY_SYS: tuple[Case, ...] = (the_brokers_own_topics,)
 BY_TLS: tuple[Case, ...] = (
+    without_a_certificate,
     without_tls,
     with_a_certificate_that_it_signed_itself,
     with_an_expired_certificate,
     with_the_brokers_own_certificate,
     over_tls_11,
 )
-ALL: tuple[Case, ...] = (*ALLOWED, *BY_ACL, *BY_NAME, *BY_CERTIFICATE, *BY_LIST, *BY_SIZE, *BY_TLS)
-# Line of the shipped configuration -> the cases that must fail without it.
-CONTROLS: dict[str, Iterable[Case]] = {
-    "acl_file": BY_ACL,
-    "use_username_as_clientid": BY_NAME,
-    "crlfile": BY_LIST,
-    "max_packet_size": BY_SIZE,
-    "require_certificate": BY_CERTIFICATE,
+ALL: tuple[Case, ...] = (*ALLOWED, *BY_ACL, *BY_NAME, *BY_LIST, *BY_SIZE, *BY_SYS, *BY_TLS)
+# Lines of the shipped configuration -> the cases that must fail without them.
+CONTROLS: dict[tuple[str, ...], tuple[Case, ...]] = {
+    ("acl_file",): BY_ACL,
+    ("acl_file", "sys_interval"): BY_SYS,
+    ("use_username_as_clientid",): BY_NAME,
+    ("crlfile",): BY_LIST,
+    ("max_packet_size",): BY_SIZE,
 }
 
 
