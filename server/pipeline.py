@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 from flask import current_app
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, select
 from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,7 @@ from server.attendance.turns import Turns
 from server.cards import service as cards
 from server.db import DATABASE_AWAY, transaction
 from server.gates import service as gates
+from server.gates.models import Gateway
 from server.jobs import every
 from server.notify import service as notify
 from server.schools.models import School
@@ -30,7 +31,10 @@ from server.taps import service as taps
 ODD_FACT = (StatementError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 CHUNK = 100  # pupils that are judged in one transaction when time alone has changed their day
 
-_SCHOOLS = select(School).where(School.id.in_(bindparam("ids", expanding=True)))
+_revoked = and_(Gateway.school_id == School.id, Gateway.blocked_at.is_not(None))
+_SCHOOLS = (
+    select(School, Gateway.id).outerjoin(Gateway, _revoked).where(School.id.in_(bindparam("ids", expanding=True)))
+)
 Item = TypeVar("Item")
 Message = TypeVar("Message", "Delivery", "Report")
 Answers = dict[tuple[str, str], list[str]]  # (school, gateway) -> ids of taps that it may forget
@@ -82,7 +86,6 @@ def handle(deliveries: Sequence[Delivery], now: datetime) -> Answers:
     Raises what DATABASE_AWAY lists, and then nothing must be answered.
     """
     answers: Answers = {}
-    deliveries = _in_service(deliveries)
     try:
         _take(deliveries, now, answers)
     except DATABASE_AWAY:
@@ -91,19 +94,6 @@ def handle(deliveries: Sequence[Delivery], now: datetime) -> Answers:
         singles = [replace(each, message=_only(each.message, tap)) for each in deliveries for tap in each.message.taps]
         _by_halves(singles, lambda part: _take(part, now, answers), lambda one, why: _set_aside(one, why, answers))
     return answers
-
-
-def _in_service(messages: Sequence[Message]) -> Sequence[Message]:
-    """Without what revoked gates say: kept raw, never answered, so a gate that was blocked in error loses no tap."""
-    blocked = gates.blocked_of({each.school_id for each in messages})
-    refused = [each for each in messages if (each.school_id, each.gateway_id) in blocked]
-    if not refused:
-        return messages
-    with transaction():
-        for each in refused:
-            log.warning("refused what revoked gate %s/%s says", each.school_id, each.gateway_id)
-            taps.refuse(each.topic, each.raw(), f"gate {each.gateway_id} was revoked and still sends", key=each.same())
-    return [each for each in messages if (each.school_id, each.gateway_id) not in blocked]
 
 
 def _take(deliveries: Sequence[Delivery], now: datetime, answers: Answers) -> None:
@@ -123,14 +113,37 @@ def _take(deliveries: Sequence[Delivery], now: datetime, answers: Answers) -> No
 
 
 def _by_school(session: Session, deliveries: Sequence[Delivery]) -> Iterable[tuple[str, School | None, list[Delivery]]]:
-    """In one order for all workers, so that two never wait for each other."""
-    schools = _schools(session, {each.school_id for each in deliveries})
-    for school_id, those in groupby(sorted(deliveries, key=lambda each: each.school_id), lambda each: each.school_id):
-        yield school_id, schools.get(school_id), list(those)
+    """In one order for all workers, so that two never wait for each other; without what revoked gates say."""
+    known = _known(session, {each.school_id for each in deliveries})
+    heeded = known.in_service(deliveries)
+    for school_id, those in groupby(sorted(heeded, key=lambda each: each.school_id), lambda each: each.school_id):
+        yield school_id, known.schools.get(school_id), list(those)
 
 
-def _schools(session: Session, ids: Iterable[str]) -> dict[str, School]:
-    return {school.id: school for school in session.scalars(_SCHOOLS, {"ids": sorted(ids)})}
+@dataclass(frozen=True)
+class Known:
+    """The schools that a batch names, and which of their gates are revoked."""
+
+    schools: dict[str, School]
+    blocked: frozenset[tuple[str, str]]
+
+    def in_service(self, messages: Iterable[Message]) -> list[Message]:
+        """Without what revoked gates say: kept raw, never answered, so one that was blocked in error loses no tap."""
+        heeded = []
+        for each in messages:
+            if (each.school_id, each.gateway_id) in self.blocked:
+                log.warning("refused what revoked gate %s/%s says", each.school_id, each.gateway_id)
+                taps.refuse(
+                    each.topic, each.raw(), f"gate {each.gateway_id} was revoked and still sends", key=each.same()
+                )
+            else:
+                heeded.append(each)
+        return heeded
+
+
+def _known(session: Session, ids: Iterable[str]) -> Known:
+    rows = session.execute(_SCHOOLS, {"ids": sorted(ids)}).all()
+    return Known({row[0].id: row[0] for row in rows}, frozenset((row[0].id, row[1]) for row in rows if row[1]))
 
 
 def _facts(school: School, deliveries: Sequence[Delivery]) -> list[taps.NewTap]:
@@ -199,29 +212,34 @@ def _by_halves(
 def _set_aside(delivery: Delivery, why: Exception, answers: Answers) -> None:
     """The one tap that spoiled its batch: stored without a verdict if that can be done, else kept raw."""
     log.error("tap %s from %s cannot be judged", delivery.message.taps[0].id, delivery.topic, exc_info=why)
+    kept: list[Delivery] = []
     try:
         with transaction() as session:
             for _, school, those in _by_school(session, [delivery]):
                 taps.store(session, _facts(school, those) if school else [])
+                kept += those
     except DATABASE_AWAY:
         raise
     except ODD_FACT:
         with transaction():
             _refuse(delivery, delivery.message.taps[0], f"cannot be stored: {why}")
-    _answer(answers, [delivery])
+        kept = [delivery]
+    _answer(answers, kept)
 
 
 def heard(reports: Sequence[Report]) -> None:
     """Note what gateways say of themselves. Raises what DATABASE_AWAY lists."""
-    newest = {(each.school_id, each.gateway_id, each.state.online): each for each in _in_service(reports)}
+    newest = {(each.school_id, each.gateway_id, each.state.online): each for each in reports}
     _by_halves(list(newest.values()), _note, _refuse_report)
 
 
 def _note(reports: Sequence[Report]) -> None:
     with transaction() as session:
-        schools = _schools(session, {each.school_id for each in reports})
-        for each in sorted(reports, key=lambda each: (each.school_id, each.gateway_id, each.state.birth)):
-            if each.school_id not in schools:
+        known = _known(session, {each.school_id for each in reports})
+        for each in sorted(
+            known.in_service(reports), key=lambda each: (each.school_id, each.gateway_id, each.state.birth)
+        ):
+            if each.school_id not in known.schools:
                 reason = f"there is no school {each.school_id!r} here: open it with `gatebell school add`"
                 taps.refuse(each.topic, wire.encode(each.state), reason, key="no such school")
             elif gates.heard(each.school_id, each.gateway_id, each.state, each.heard_at):

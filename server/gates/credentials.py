@@ -92,18 +92,16 @@ def _outlived(gate: Listed, now: datetime, grace: timedelta) -> Sequence[Credent
     return gate.credentials[:-1] if used or newest.made_at + grace < now else ()
 
 
-def listed(school_id: str) -> list[Listed]:
-    """The gates of a school with what they hold."""
-    return [each for each in _all(db.session()) if each.gateway.school_id == school_id]
+def listed(school_id: str | None = None) -> list[Listed]:
+    """The gates of a school, or of all, with what they hold."""
+    return [each for each in _all(db.session()) if school_id in (None, each.gateway.school_id)]
 
 
-def ending(school_id: str, now: datetime) -> list[Listed]:
-    """Gates in service whose newest certificate ends soon."""
-    return [each for each in listed(school_id) if each.gateway.blocked_at is None and _ends_soon(each, now)]
-
-
-def _ends_soon(gate: Listed, now: datetime) -> bool:
-    ends = gate.credentials[-1].expires_at if gate.credentials else None
+def ends_soon(gate: Listed, now: datetime) -> bool:
+    """Whether the newest certificate of a gate in service ends before long."""
+    if gate.gateway.blocked_at is not None or not gate.credentials:
+        return False
+    ends = gate.credentials[-1].expires_at
     return ends is not None and ends < now + SOON
 
 

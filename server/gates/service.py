@@ -1,7 +1,7 @@
 """What the gates say of themselves, and from when to when their taps may be missing."""
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -24,9 +24,6 @@ _reader = table(Reader)
 _gap = table(SpoolGap)
 
 _silence = table(Silence)
-_BLOCKED = select(_gateway.c.school_id, _gateway.c.id).where(
-    _gateway.c.school_id.in_(bindparam("schools", expanding=True)), _gateway.c.blocked_at.is_not(None)
-)
 _of_school = bindparam("school", type_=String)
 _SILENCES = (
     select(_silence.c.id, _silence.c.school_id, _silence.c.starts, _silence.c.ends, _silence.c.covered)
@@ -77,12 +74,8 @@ def heard(school_id: str, gateway_id: str, state: wire.State, now: datetime) -> 
 
 def is_blocked(school_id: str, gateway_id: str) -> bool:
     """Whether this gate was revoked: nothing that it says counts."""
-    return (school_id, gateway_id) in blocked_of({school_id})
-
-
-def blocked_of(school_ids: Collection[str]) -> frozenset[tuple[str, str]]:
-    """School and id of the revoked gates of these schools."""
-    return frozenset((row.school_id, row.id) for row in db.session.execute(_BLOCKED, {"schools": sorted(school_ids)}))
+    query = select(_gateway.c.blocked_at).where(_gateway.c.school_id == school_id, _gateway.c.id == gateway_id)
+    return db.session.scalar(query) is not None
 
 
 def _note_readers(session: Session, school_id: str, gateway_id: str, readers: Iterable[wire.ReaderState]) -> None:

@@ -60,7 +60,7 @@ class Roll:
 
 @dataclass(frozen=True)
 class Gate:
-    """One gate: `working`, `back` (silent until just now), `silent`, `offline` (for a moment) or `never` heard."""
+    """One gate: `working`, `back` (silent until just now), `silent`, `offline` (for a moment), `never` heard or `revoked`."""
 
     id: str
     name: str
@@ -172,6 +172,8 @@ def _gate(rows: Sequence[Row], now: dt.datetime) -> Gate:  # type: ignore[type-a
 
 def _gate_state(row: Gateway, silences: Sequence[Silence], now: dt.datetime) -> str:
     ends = silences[-1].ends if silences else now - JUST_BACK
+    if row.blocked_at is not None:
+        return "revoked"
     if row.heard_at is None:
         return "never"
     if ends is None:

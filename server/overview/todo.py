@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, func, select
 
+from server import clock
 from server.accounts import service as accounts
 from server.accounts.models import User
 from server.attendance.models import PupilDay
 from server.attendance.rules import Status
 from server.cards.models import Card, CardState
 from server.db import db
-from server.gates.models import SpoolGap
+from server.gates import credentials
+from server.gates.models import Gateway, SpoolGap
 from server.overview.service import Counts, Gate
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
@@ -20,6 +22,7 @@ from server.taps.models import RefusedPayload, Tap
 
 MOST_CARDS = 3
 NAMED = 3
+FADES_AFTER = dt.timedelta(minutes=1)  # what was on its way when a gate was revoked
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
         found += _silent(known.gates)
         found += _cards(user.school_id, day, known)
         found += _gaps(user.school_id, known)
+        found += _credentials(user.school_id, known)
         found += _refused(user.school_id, day)
     if known.failed_texts:
         found.append(Todo("failed", known.failed_texts))
@@ -106,11 +110,35 @@ def _gaps(school_id: str, known: Known) -> Iterator[Todo]:
         yield Todo("gap", count, gap.since, gap.until, known.gate(gap.gateway_id))
 
 
+def _credentials(school_id: str, known: Known) -> Iterator[Todo]:
+    """Gates whose certificate ends soon; after that day they would stand outside."""
+    for each in credentials.listed(school_id):
+        if credentials.ends_soon(each, clock.now()):
+            yield Todo("ending", at=each.credentials[-1].expires_at, gate=known.gate(each.gateway.id))
+
+
 def _refused(school_id: str, day: dt.date) -> Iterator[Todo]:
-    """Payloads of this school's gateways that could not be understood; their topic names the school."""
+    """Payloads of this school's gateways that could not be taken; their topic names school and gateway."""
     since = dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC) - dt.timedelta(hours=14)
-    query = select(RefusedPayload.count, RefusedPayload.last_at, RefusedPayload.reason)
-    query = query.where(RefusedPayload.last_at >= since, RefusedPayload.topic.like(f"%/{school_id}/%"))
-    rows = db.session.execute(query.order_by(RefusedPayload.last_at.desc())).all()
-    if rows:
-        yield Todo("refused", sum(count for count, _, _ in rows), rows[0].last_at, reason=rows[0].reason)
+    query = select(RefusedPayload).where(RefusedPayload.last_at >= since, RefusedPayload.topic.like(f"%/{school_id}/%"))
+    rows = list(db.session.scalars(query.order_by(RefusedPayload.last_at.desc())))
+    blocked = _blocked(school_id)
+    for gateway, (name, blocked_at) in blocked.items():
+        theirs = [row for row in rows if _sender(row) == gateway and row.last_at > blocked_at + FADES_AFTER]
+        if theirs:
+            yield Todo("revoked", sum(row.count for row in theirs), theirs[0].last_at, gate=name)
+    others = [row for row in rows if _sender(row) not in blocked]
+    if others:
+        yield Todo("refused", sum(row.count for row in others), others[0].last_at, reason=others[0].reason)
+
+
+def _blocked(school_id: str) -> dict[str, tuple[str, dt.datetime]]:
+    """Revoked gates: id -> name, since when."""
+    query = select(Gateway.id, Gateway.name, Gateway.blocked_at)
+    rows = db.session.execute(query.where(Gateway.school_id == school_id, Gateway.blocked_at.is_not(None)))
+    return {id: (name, at) for id, name, at in rows if at}
+
+
+def _sender(row: RefusedPayload) -> str:
+    """The gateway that a topic names, as far as it is one."""
+    return next(iter(row.topic.split("/")[4:5]), "")
