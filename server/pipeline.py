@@ -33,7 +33,9 @@ CHUNK = 100  # pupils that are judged in one transaction when time alone has cha
 
 _revoked = and_(Gateway.school_id == School.id, Gateway.blocked_at.is_not(None))
 _SCHOOLS = (
-    select(School, Gateway.id).outerjoin(Gateway, _revoked).where(School.id.in_(bindparam("ids", expanding=True)))
+    select(School, Gateway.id, Gateway.blocked_at)
+    .outerjoin(Gateway, _revoked)
+    .where(School.id.in_(bindparam("ids", expanding=True)))
 )
 Item = TypeVar("Item")
 Message = TypeVar("Message", "Delivery", "Report")
@@ -59,6 +61,10 @@ class Delivery:
         """Equal for the same taps sent again."""
         return ",".join(tap.id for tap in self.message.taps)
 
+    def said_at(self) -> datetime:
+        """When it came."""
+        return self.received_at
+
 
 @dataclass(frozen=True)
 class Report:
@@ -77,6 +83,10 @@ class Report:
     def same(self) -> str:
         """One State is like the next."""
         return "state"
+
+    def said_at(self) -> datetime:
+        """When it was said: a broker keeps the last one of a gate that is long gone."""
+        return self.heard_at
 
 
 def handle(deliveries: Sequence[Delivery], now: datetime) -> Answers:
@@ -125,25 +135,27 @@ class Known:
     """The schools that a batch names, and which of their gates are revoked."""
 
     schools: dict[str, School]
-    blocked: frozenset[tuple[str, str]]
+    blocked: dict[tuple[str, str], datetime]  # school, gateway: since when
 
     def in_service(self, messages: Iterable[Message]) -> list[Message]:
         """Without what revoked gates say: kept raw, never answered, so one that was blocked in error loses no tap."""
         heeded = []
         for each in messages:
-            if (each.school_id, each.gateway_id) in self.blocked:
-                log.warning("refused what revoked gate %s/%s says", each.school_id, each.gateway_id)
-                taps.refuse(
-                    each.topic, each.raw(), f"gate {each.gateway_id} was revoked and still sends", key=each.same()
-                )
-            else:
+            since = self.blocked.get((each.school_id, each.gateway_id))
+            if since is None:
                 heeded.append(each)
+            elif each.said_at() > since:
+                log.warning("refused what revoked gate %s/%s says", each.school_id, each.gateway_id)
+                reason = f"gate {each.gateway_id} was revoked and still sends"
+                taps.refuse(each.topic, each.raw(), reason, key=each.same())
         return heeded
 
 
 def _known(session: Session, ids: Iterable[str]) -> Known:
     rows = session.execute(_SCHOOLS, {"ids": sorted(ids)}).all()
-    return Known({row[0].id: row[0] for row in rows}, frozenset((row[0].id, row[1]) for row in rows if row[1]))
+    return Known(
+        {row[0].id: row[0] for row in rows}, {(row[0].id, row[1]): row[2] for row in rows if row[1] and row[2]}
+    )
 
 
 def _facts(school: School, deliveries: Sequence[Delivery]) -> list[taps.NewTap]:

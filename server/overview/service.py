@@ -60,7 +60,7 @@ class Roll:
 
 @dataclass(frozen=True)
 class Gate:
-    """One gate: `working`, `back` (silent until just now), `silent`, `offline` (for a moment), `never` heard or `revoked`."""
+    """One gate: working, back (silent until just now), silent, offline (for a moment), never heard or revoked."""
 
     id: str
     name: str
