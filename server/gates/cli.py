@@ -3,7 +3,8 @@
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -178,6 +179,9 @@ def _write_enrolment(context: click.Context, desk: Desk, row: Gateway, *, out: s
         made.serial, made.print, made.expires_at = issued.serial, issued.print, issued.certificate.not_valid_after_utc
         text = enrolment.with_certificate(desk.settings, desk.authority, who, issued)
     session.add(made)
+    for url in enrolment.urls(desk.settings):
+        if not url.startswith("mqtts:"):
+            click.echo(f"warning: the file sends the gate to {url}, without encryption: set broker.urls", err=True)
     _hand_out(text, Path(out or f"{row.school_id}-{row.id}.gatebell"))
 
 
@@ -204,8 +208,16 @@ def _publish(desk: Desk) -> None:
 
 def _written(desk: Desk) -> bool:
     """Bring the broker's files up to date; whether anything had changed."""
-    with access.turn(desk.settings.broker):
+    with _writable(), access.turn(desk.settings.broker):
         return access.write(desk.settings, desk.authority, credentials.wanted(db.session()), desk.now)
+
+
+@contextmanager
+def _writable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Refused(f"{error.filename} cannot be written: {error.strerror}; is this the user gatebell?") from None
 
 
 @click.group("broker")
@@ -223,8 +235,9 @@ def setup(context: click.Context, renew: bool) -> None:
     in broker.urls, one for this worker (mqtt.cert_file), the access rules and the list of revoked certificates.
     """
     desk = _desk(context)
-    _certify_broker(desk, renew=renew)
-    _certify_worker(desk, renew=renew)
+    with _writable():
+        _certify_broker(desk, renew=renew)
+        _certify_worker(desk, renew=renew)
     _written(desk)
     click.echo(f"{Path(desk.settings.broker.folder).absolute()} holds what the broker reads")
     click.echo(f"{desk.settings.broker.ca_key_file} can make a key for any gate: keep a copy of it in a safe place")

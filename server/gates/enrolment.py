@@ -30,6 +30,11 @@ class Gate:
     gateway_id: str
 
 
+def urls(settings: Config) -> tuple[str, ...]:
+    """Where gates are sent."""
+    return settings.broker.urls or settings.mqtt.urls
+
+
 def with_certificate(settings: Config, authority: Authority, gate: Gate, issued: Issued) -> str:
     """For a gate that can hold a certificate: any Pi can."""
     return _text(settings, authority, gate, f"credential = '''\n{issued.pem}'''\n")
@@ -48,7 +53,7 @@ def _text(settings: Config, authority: Authority, gate: Gate, proof: str) -> str
         school_quoted=_quoted(gate.school_id),
         gateway_quoted=_quoted(gate.gateway_id),
         shard=_quoted(wire.shard(gate.school_id, sharded=settings.ingest.sharded)),
-        urls=json.dumps(list(settings.broker.urls or settings.mqtt.urls), ensure_ascii=False),
+        urls=json.dumps(list(urls(settings)), ensure_ascii=False),
         ca=authority.pem,
         proof=proof,
     )
