@@ -105,7 +105,9 @@ def test_a_stolen_gate_is_cut_off_while_it_sends_and_keeps_its_taps(
         wait_until(lambda: stored(place) >= 10)
         said = place.gatebell("gate", "revoke", "mingde", "east")
         assert "seen to refuse" in said
-        refused = "SELECT sum(count) FROM refused_payload WHERE topic LIKE '%/east/%'"  # what was on its way till then
+        other.publish(wire.topic("mingde", "gate-2", Kind.TAP), b"later")
+        wait_until(lambda: rows(place, "SELECT count(*) FROM refused_payload WHERE topic LIKE '%/gate-2/%'") == [(1,)])
+        refused = "SELECT sum(count) FROM refused_payload WHERE topic LIKE '%/east/%'"  # what came before that
         before, touched = (stored(place), rows(place, refused)), crowd.touched
         wait_until(lambda: crowd.touched >= touched + 30)
         assert (stored(place), rows(place, refused)) == before
