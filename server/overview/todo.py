@@ -59,8 +59,8 @@ def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
         found += _silent(known.gates)
         found += _cards(user.school_id, day, known)
         found += _gaps(user.school_id, known)
-        found += _credentials(user.school_id, known)
         found += _refused(user.school_id, day)
+        found += _credentials(user.school_id, known)
     if known.failed_texts:
         found.append(Todo("failed", known.failed_texts))
     return found
