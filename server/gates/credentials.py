@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from server.db import db
+from server.db import UtcDateTime, db
 from server.errors import Refused
 from server.gates import access
 from server.gates.access import Access
@@ -103,6 +103,13 @@ def ends_soon(gate: Listed, now: datetime) -> bool:
         return False
     ends = gate.credentials[-1].expires_at
     return ends is not None and ends < now + SOON
+
+
+def ends_of(school_id: str) -> Select[str, datetime | None]:
+    """For each gate of a school (`gateway_id`) when its last certificate `ends`."""
+    ends = func.max(Credential.expires_at, type_=UtcDateTime).label("ends")
+    query = select(Credential.gateway_id, ends).where(Credential.school_id == school_id)
+    return query.where(Credential.revoked_at.is_(None)).group_by(Credential.gateway_id)
 
 
 def _all(session: Session) -> list[Listed]:

@@ -17,6 +17,7 @@ from server.calendar import rules as bells
 from server.calendar import service as calendar
 from server.cards.models import Card, CardState
 from server.db import db
+from server.gates import credentials
 from server.gates.models import Gateway, Silence
 from server.overview import chart, texts
 from server.people import service as people
@@ -68,6 +69,8 @@ class Gate:
     taps: int
     heard_at: dt.datetime | None
     silences: tuple[Silence, ...] = ()  # of the day
+    certificate_ends: dt.datetime | None = None
+    revoked_at: dt.datetime | None = None
 
     @property
     def short(self) -> str:
@@ -142,9 +145,11 @@ def gates(school: School, day: dt.date, now: dt.datetime) -> list[Gate]:
     taps = select(Tap.gateway_id, func.count().label("count"), func.max(Tap.received_at).label("newest"))
     seen = taps.where(Tap.school_id == school.id, Tap.day == day).group_by(Tap.gateway_id).subquery()
     begins, ends = (clock.at_local(each, 0, school.timezone) for each in (day, day + dt.timedelta(days=1)))
+    held = credentials.ends_of(school.id).subquery()
     query = (
-        select(Gateway, seen.c.count, seen.c.newest, Silence)
+        select(Gateway, seen.c.count, seen.c.newest, held.c.ends, Silence)
         .outerjoin(seen, seen.c.gateway_id == Gateway.id)
+        .outerjoin(held, held.c.gateway_id == Gateway.id)
         .outerjoin(
             Silence,
             and_(
@@ -164,10 +169,11 @@ def gates(school: School, day: dt.date, now: dt.datetime) -> list[Gate]:
 
 
 def _gate(rows: Sequence[Row], now: dt.datetime) -> Gate:  # type: ignore[type-arg]
-    row, taps, newest, _silence = rows[0]
+    row, taps, newest, ends, _silence = rows[0]
     silences = tuple(silence for *_rest, silence in rows if silence is not None)
     heard = max(filter(None, (row.heard_at, newest)), default=None)
-    return Gate(row.id, row.name, _gate_state(row, silences, now), taps or 0, heard, silences)
+    state = _gate_state(row, silences, now)
+    return Gate(row.id, row.name, state, taps or 0, heard, silences, ends, row.blocked_at)
 
 
 def _gate_state(row: Gateway, silences: Sequence[Silence], now: dt.datetime) -> str:

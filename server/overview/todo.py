@@ -14,7 +14,7 @@ from server.attendance.rules import Status
 from server.cards.models import Card, CardState
 from server.db import db
 from server.gates import credentials
-from server.gates.models import Gateway, SpoolGap
+from server.gates.models import SpoolGap
 from server.overview.service import Counts, Gate
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
@@ -59,8 +59,8 @@ def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
         found += _silent(known.gates)
         found += _cards(user.school_id, day, known)
         found += _gaps(user.school_id, known)
-        found += _refused(user.school_id, day)
-        found += _credentials(user.school_id, known)
+        found += _refused(user.school_id, day, known.gates)
+        found += _credentials(known.gates)
     if known.failed_texts:
         found.append(Todo("failed", known.failed_texts))
     return found
@@ -110,33 +110,32 @@ def _gaps(school_id: str, known: Known) -> Iterator[Todo]:
         yield Todo("gap", count, gap.since, gap.until, known.gate(gap.gateway_id))
 
 
-def _credentials(school_id: str, known: Known) -> Iterator[Todo]:
+def _credentials(gates: list[Gate]) -> Iterator[Todo]:
     """Gates whose certificate ends soon; after that day they would stand outside."""
-    for each in credentials.listed(school_id):
-        if credentials.ends_soon(each, clock.now()):
-            yield Todo("ending", at=each.credentials[-1].expires_at, gate=known.gate(each.gateway.id))
+    soon = clock.now() + credentials.SOON
+    for gate in gates:
+        ends = gate.certificate_ends if gate.revoked_at is None else None
+        if ends is not None and ends < soon:
+            yield Todo("ending", at=ends, gate=gate.short)
 
 
-def _refused(school_id: str, day: dt.date) -> Iterator[Todo]:
+def _refused(school_id: str, day: dt.date, gates: list[Gate]) -> Iterator[Todo]:
     """Payloads of this school's gateways that could not be taken; their topic names school and gateway."""
     since = dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC) - dt.timedelta(hours=14)
     query = select(RefusedPayload).where(RefusedPayload.last_at >= since, RefusedPayload.topic.like(f"%/{school_id}/%"))
     rows = list(db.session.scalars(query.order_by(RefusedPayload.last_at.desc())))
-    blocked = _blocked(school_id)
-    for gateway, (name, blocked_at) in blocked.items():
-        theirs = [row for row in rows if _sender(row) == gateway and row.last_at > blocked_at + FADES_AFTER]
+    blocked = {gate.id: gate for gate in gates if gate.revoked_at is not None}
+    for gate in blocked.values():
+        theirs = [row for row in rows if _sender(row) == gate.id and _is_after(row, gate.revoked_at)]
         if theirs:
-            yield Todo("revoked", sum(row.count for row in theirs), theirs[0].last_at, gate=name)
+            yield Todo("revoked", sum(row.count for row in theirs), theirs[0].last_at, gate=gate.name)
     others = [row for row in rows if _sender(row) not in blocked]
     if others:
         yield Todo("refused", sum(row.count for row in others), others[0].last_at, reason=others[0].reason)
 
 
-def _blocked(school_id: str) -> dict[str, tuple[str, dt.datetime]]:
-    """Revoked gates: id -> name, since when."""
-    query = select(Gateway.id, Gateway.name, Gateway.blocked_at)
-    rows = db.session.execute(query.where(Gateway.school_id == school_id, Gateway.blocked_at.is_not(None)))
-    return {id: (name, at) for id, name, at in rows if at}
+def _is_after(row: RefusedPayload, revoked_at: dt.datetime | None) -> bool:
+    return revoked_at is not None and row.last_at > revoked_at + FADES_AFTER
 
 
 def _sender(row: RefusedPayload) -> str:

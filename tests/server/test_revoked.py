@@ -1,6 +1,5 @@
 """A revoked gate: the server takes nothing from it, whatever the broker lets through, and says so to staff."""
 
-import datetime as dt
 from datetime import timedelta
 from typing import Any
 
@@ -9,12 +8,12 @@ from flask import Flask
 
 from gateway import wire
 from server import clock, pipeline
-from server.accounts.models import User
 from server.db import db, transaction
 from server.gates import credentials, service
 from server.gates.models import Credential, Gateway, Silence
+from server.overview import service as overview
 from server.overview import todo
-from server.overview.service import Counts
+from server.schools.models import School
 from server.taps.models import RefusedPayload, Tap
 from tests.server import gate
 
@@ -90,14 +89,10 @@ def test_when_it_is_taken_back_its_taps_are_stored(revoked) -> None:
     assert pipeline.handle([gate.delivery([tap], AT)], AT) == {("mingde", "gate-1"): [tap.id]}
 
 
-def whole_school() -> User:
-    return User(school_id="mingde", login="office", name="o", password="", role="office", locale="en", created_at=AT)
-
-
 def todos(kind: str) -> list[todo.Todo]:
     db.session.rollback()
-    known = todo.Known(Counts({}), [], 0)
-    found = [*todo._credentials("mingde", known), *todo._refused("mingde", dt.date(2026, 11, 25))]
+    gates = overview.gates(db.session.get_one(School, "mingde"), gate.DAY, clock.now())
+    found = [*todo._credentials(gates), *todo._refused("mingde", gate.DAY, gates)]
     return [each for each in found if each.kind == kind]
 
 
