@@ -1,4 +1,4 @@
-"""The command `gatebell-gateway`: run, check, simulate, decode, forms."""
+"""The command `gatebell-gateway`: run, check, enrol, simulate, decode, forms."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway import config, decode, forms, readers, simulate, timebase
+from gateway import config, decode, enrol, forms, readers, simulate, timebase
 from gateway.feedback import FeedbackError
 from gateway.spool import SpoolUnusable
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         return int(args.command(args))
-    except (config.ConfigError, timebase.ClockError, decode.BadHex, forms.NotCanonical) as error:
+    except (config.ConfigError, timebase.ClockError, decode.BadHex, forms.NotCanonical, enrol.EnrolError) as error:
         print(error, file=sys.stderr)
         return 2
     except (SpoolUnusable, FeedbackError) as error:
@@ -84,7 +84,7 @@ def end_process(failure: threading.ExceptHookArgs) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gatebell-gateway", description="The gate's half of Gatebell.")
-    commands = parser.add_subparsers(required=True, metavar="run | check | simulate | decode | forms")
+    commands = parser.add_subparsers(required=True, metavar="run | check | enrol | simulate | decode | forms")
     for name, command, text in (
         ("run", run, "take taps and send them to the school's server"),
         ("check", check, "say all that is wrong with a configuration"),
@@ -94,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--config", type=Path, default=Path(path), help=f"the TOML file (here: {path})")
         sub.add_argument("--log", choices=LEVELS, default="info", help="how much to tell")
         sub.set_defaults(command=command)
+    enrolled = commands.add_parser("enrol", help="take the file that the school's server wrote for this gate")
+    enrol.add_arguments(enrolled, Path(path))
+    enrolled.set_defaults(command=enrol.run)
     simulated = commands.add_parser("simulate", help="readers on pseudo-terminals, played from a script")
     simulate.add_arguments(simulated)
     simulated.set_defaults(command=simulate.run)

@@ -70,7 +70,7 @@ class Gateway:
         self.uplink = Uplink(self.spool, self.clock, lambda payload: self.link.publish(self._topic(Kind.TAP), payload))
         self.link = Link(
             config.mqtt,
-            client_id=f"gatebell-{config.school}-{config.gateway}",
+            client_id=f"{config.school}/{config.gateway}",  # the name in its certificate, of two levels of its topics
             will=Will(self._topic(Kind.STATE), lambda birth: wire.encode(last_will(birth))),
             now=self.clock.now,
             inbox=self.inbox,
@@ -272,7 +272,7 @@ class Gateway:
         for gate in self.gates.values():
             if gate.dedupe.unconfirmed:
                 gate.record.faults["unconfirmed"] = gate.dedupe.unconfirmed
-        return heartbeat(
+        state = heartbeat(
             self._birth,
             clock=self.clock,
             spool=self.spool,
@@ -280,6 +280,7 @@ class Gateway:
             full=self.full,
             tested=self.examination.found,
         )
+        return msgspec.structs.replace(state, credential=self.link.credential)
 
     def _beat(self, now: float) -> None:
         if self.uplink.online and now >= self._next_beat:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway import devices, readers
+from gateway import devices, enrol, readers
 from gateway.devices import Devices
 from gateway.readers.base import Reader
 from gateway.wire import Direction, Name
@@ -137,9 +137,9 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
 def check(path: Path, environment: Mapping[str, str] = os.environ, machine: Devices = devices.HERE) -> Findings:
     """Everything that is wrong or doubtful about a file."""
     try:
-        tables = _overlaid(tomllib.loads(path.read_text("utf-8")), environment)
+        tables = _overlaid(enrol.over(path, tomllib.loads(path.read_text("utf-8"))), environment)
     except OSError as error:
-        return Findings(problems=[f"{path}: {error.strerror}; give the right file with --config"])
+        return Findings(problems=[f"{error.filename}: {error.strerror}; give the right file with --config"])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         return Findings(problems=[f"{path}: not TOML: {error}"])
     config = msgspec.convert(_sound(Config, tables, 0), Config)

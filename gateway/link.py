@@ -10,8 +10,10 @@ import random
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -91,7 +93,10 @@ class Link:
         self.now = now
         self.inbox = inbox
         self._client: mqtt.Client | None = None  # the connected one, as the main thread knows it
+        self.credential = ""  # which certificate the newest connection uses
+        self._answered = 0  # birth of the newest connection that a broker has accepted or refused in words
         self._said = ""
+        self._trouble = ""  # what paho's log said of the newest connection, until the broker has accepted us
         self.pulse = Pulse("link", STUCK_S)
         self._stop = threading.Event()
         self._gone = threading.Event()
@@ -150,7 +155,7 @@ class Link:
             client = self._new_client(address.scheme, birth)
             client.connect(address.hostname or "", address.port or PORTS[address.scheme], self.settings.keepalive_s)
         except OSError as error:
-            self._say(f"cannot reach {url}: {error}")
+            self._say(f"cannot reach {url}: {error}{_doubt(error)}")
             return
         client.loop_start()
         while not self._gone.wait(1.0) and not (self._stop.is_set() and self._client is None):
@@ -171,9 +176,11 @@ class Link:
             client.username_pw_set(self.settings.username, password(self.settings.password_file))
         if scheme == "mqtts":
             client.tls_set_context(_tls(self.settings))
+            self.credential = fingerprint(self.settings.cert_file)
         client.on_socket_open, client.on_connect = self._on_socket_open, self._on_connect
         client.on_disconnect, client.on_publish = self._on_disconnect, self._on_publish
         client.on_subscribe, client.on_message = self._on_subscribe, self._on_message
+        client.on_log, self._trouble = self._on_log, ""
         return client
 
     # paho's callbacks, in paho's thread: they report and do nothing else
@@ -182,6 +189,7 @@ class Link:
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a tap must not wait for the last one's ACK
 
     def _on_connect(self, client: mqtt.Client, birth: int, _flags: Any, reason: ReasonCode, properties: Any) -> None:
+        self._answered = birth
         if reason.is_failure:
             self._say(f"the broker refuses {self.client_id}: {reason}")
             return
@@ -189,9 +197,15 @@ class Link:
         silent = None if self.settings.version == "5" else SMALL_PACKET
         self.inbox.put(Connected(client, birth, getattr(properties, "MaximumPacketSize", silent)))
 
-    def _on_disconnect(self, client: mqtt.Client, _birth: Any, _flags: Any, reason: ReasonCode, _: Any) -> None:
+    def _on_disconnect(self, client: mqtt.Client, birth: int, _flags: Any, reason: ReasonCode, _: Any) -> None:
+        if birth != self._answered:  # with TLS 1.3 a broker refuses a certificate only after the handshake
+            self._say(f"{client.host}:{client.port} turns us away: {self._trouble or reason}{_doubt(self._trouble)}")
         self.inbox.put(Lost(client, str(reason)))
         self._gone.set()
+
+    def _on_log(self, _client: mqtt.Client, _birth: Any, level: int, text: str) -> None:
+        if level == mqtt.MQTT_LOG_ERR:
+            self._trouble = text
 
     def _on_publish(self, _client: mqtt.Client, _birth: Any, _mid: int, reason: ReasonCode, _: Any) -> None:
         if reason.is_failure:
@@ -211,6 +225,16 @@ class Link:
         self._said = text
 
 
+def _doubt(error: object) -> str:
+    """What a person should look at, where the error itself does not say it."""
+    said = str(error).lower()
+    if "not yet valid" in said or "has expired" in said:
+        return f"; this machine's clock shows {time.strftime('%Y-%m-%d %H:%M')}: is that right?"
+    if "certificate revoked" in said or "certificate expired" in said:
+        return "; the school's server must enrol this gate anew (gatebell gate rotate)"
+    return ""
+
+
 def password(file: str) -> str | None:
     """The first line of a secret file; None without a file. Raises OSError."""
     return Path(file).read_text("utf-8").partition("\n")[0].strip() if file else None
@@ -222,3 +246,13 @@ def _tls(settings: Mqtt) -> ssl.SSLContext:
     if settings.cert_file:
         context.load_cert_chain(settings.cert_file, settings.key_file or None)
     return context
+
+
+def fingerprint(path: str) -> str:
+    """Begin of the SHA-256 of a PEM file's first certificate, as the server knows it; empty when there is none."""
+    try:
+        text = Path(path).read_text("ascii")
+        begin, end = text.index(ssl.PEM_HEADER), text.index(ssl.PEM_FOOTER) + len(ssl.PEM_FOOTER)
+        return sha256(ssl.PEM_cert_to_DER_cert(text[begin:end])).hexdigest()[:16]
+    except (OSError, ValueError):
+        return ""

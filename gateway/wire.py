@@ -174,6 +174,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     undervoltage: bool | None = None
     spool_full: bool = False
     version: Short = ""
+    credential: Short = ""  # begin of the SHA-256 of the certificate in use: the server sees that a new one works
     readers: Annotated[list[ReaderState], msgspec.Meta(max_length=64)] = []
     tested: Tested | None = None  # the newest self-test since the gateway's start
 

@@ -1,11 +1,15 @@
 """`gatebell check`: everything that would keep this configuration from working, each as a sentence."""
 
+import ipaddress
 import stat
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
@@ -18,6 +22,7 @@ from server import clock, config, create_app, crypt, link
 from server.calendar import service as calendar
 from server.calendar.models import Term
 from server.db import db
+from server.gates import access, authority, credentials
 from server.outbox import providers
 from server.schools.models import School
 
@@ -37,6 +42,7 @@ def problems(settings: config.Config) -> Iterator[str]:
         return
     with app.app_context():
         yield from _database()
+        yield from _gates(settings)
 
 
 def head() -> str:
@@ -61,6 +67,40 @@ def _database() -> Iterator[str]:
         yield f"the database is at version {version or 'none'}, this program needs {head()}: gatebell db upgrade"
         return
     yield from _schools()
+
+
+def _gates(settings: config.Config) -> Iterator[str]:
+    """What the broker's files and the gates' certificates lack, where this installation has any."""
+    if not access.in_use(settings):
+        return
+    yield from _authority(settings.broker)
+    try:
+        stale = access.stale(settings, credentials.wanted(db.session()))
+        ending = [each.gateway for each in credentials.listed() if credentials.ends_soon(each, clock.now())]
+    except SQLAlchemyError:
+        return  # the database has been spoken of already
+    if stale:
+        folder = settings.broker.folder
+        yield f"broker.folder {folder}: {', '.join(stale)} is not as it should be: gatebell broker setup"
+    for gateway in ending:
+        yield (
+            f"the certificate of gate {gateway.school_id}/{gateway.id} ends soon: gatebell gate rotate"
+            f" {gateway.school_id} {gateway.id}, and enrol the gate with the new file"
+        )
+
+
+def _authority(settings: config.Broker) -> Iterator[str]:
+    for path in (settings.ca_file, settings.ca_key_file):
+        if not Path(path).exists():
+            yield f"broker: {path} is missing, so no gate can be added or renewed: bring it back from its copy"
+    key = Path(settings.ca_key_file)
+    if key.exists() and stat.S_IMODE(key.stat().st_mode) & 0o077:
+        yield f"broker.ca_key_file {key} can be read by others; whoever has it can be any gate: chmod 600 {key}"
+    known = authority.certificate_of(Path(settings.folder, "broker.crt"))
+    if known is None:
+        yield "the broker has no certificate: gatebell broker setup"
+    elif known.not_valid_after_utc < clock.now() + credentials.SOON:
+        yield f"the broker's certificate ends on {known.not_valid_after_utc:%Y-%m-%d}: gatebell broker setup --renew"
 
 
 def _schools() -> Iterator[str]:
@@ -88,21 +128,51 @@ def _providers(settings: config.Config) -> Iterator[str]:
 
 def _broker(settings: config.Config) -> Iterator[str]:
     try:
-        client = link.new_client(settings.mqtt, "", lasting=False)
-        silent = [said for url in settings.mqtt.urls if (said := _greeting(client, settings, url))]
-    except (config.ConfigError, OSError) as error:
+        yield from _open_lines((*settings.mqtt.urls, *settings.broker.urls))
+        with _own_identity(settings) as mqtt:
+            client = link.new_client(mqtt, access.CHECKER, lasting=False)
+            silent = [said for url in mqtt.urls if (said := _greeting(client, mqtt, url))]
+    except (config.ConfigError, authority.NoAuthority, OSError) as error:
         yield str(error)
         return
     if len(silent) == len(settings.mqtt.urls):
         yield from silent
 
 
-def _greeting(client: Client, settings: config.Config, url: str) -> str | None:
+def _open_lines(urls: Iterable[str]) -> Iterator[str]:
+    for url in dict.fromkeys(urls):
+        parts = link.address(url)
+        if parts.scheme == "mqtt" and not _is_loopback(parts.hostname or ""):
+            yield f"{url} crosses a network without encryption: anyone on it can forge taps; use mqtts:// (operator.md)"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+@contextmanager
+def _own_identity(settings: config.Config) -> Iterator[config.Mqtt]:
+    """A certificate for this check alone: under the worker's name it would throw out the worker and end its session."""
+    if not (settings.mqtt.cert_file and access.in_use(settings)):
+        yield settings.mqtt
+        return
+    with tempfile.TemporaryDirectory(prefix="gatebell-") as folder:
+        proof, now = Path(folder, "proof.pem"), clock.now()
+        signer = authority.load(settings.broker, now)
+        authority.write_secret(proof, signer.client(access.CHECKER, now + timedelta(days=1)).pem)
+        link.new_client(settings.mqtt, "", lasting=False)  # whether the worker's own files can be used
+        yield msgspec.structs.replace(settings.mqtt, cert_file=str(proof), key_file="")
+
+
+def _greeting(client: Client, settings: config.Mqtt, url: str) -> str | None:
     """Log in and out; what the broker had against it."""
     answers: list[ReasonCode] = []
     client.on_connect = lambda _client, _data, _flags, code, _more: answers.append(code)
     try:
-        link.connect(client, settings.mqtt, url, lasting=False)
+        link.connect(client, settings, url, lasting=False)
     except OSError as error:
         return f"mqtt.urls: broker {url} cannot be reached: {error.strerror or error}"
     until = time.monotonic() + ANSWER

@@ -41,6 +41,19 @@ class Mqtt(Section, frozen=True):
     key_file: str = ""
 
 
+class Broker(Section, frozen=True):
+    """What Gatebell writes for a broker with certificates, and what gates are told of it; see docs/operator.md."""
+
+    urls: tuple[str, ...] = ()  # as gates reach it; empty: mqtt.urls
+    folder: str = "broker"  # what the broker reads: certificates, revocations, access rules
+    ca_file: str = "ca.crt"  # the installation's own authority, made on first use ...
+    ca_key_file: str = "ca.key"  # ... with its key: whoever has it can speak as any gate
+    reload: tuple[str, ...] = ()  # command that makes the broker read its files again; empty: it watches them itself
+    workers: tuple[str, ...] = ()  # client ids of all ingest workers; empty: only ingest.client_id
+    gate_days: Some = 825  # that a gate's certificate is valid
+    rotate_days: Some = 30  # that the old one stays valid beside a new one that was never used
+
+
 class Ingest(Section, frozen=True):
     """Which part of the wire this worker takes, and how it batches."""
 
@@ -81,6 +94,7 @@ class Config(Section, frozen=True):
 
     database: Database = Database()
     mqtt: Mqtt = Mqtt()
+    broker: Broker = Broker()
     ingest: Ingest = Ingest()
     web: Web = Web()
     outbox: Outbox = Outbox()
@@ -124,7 +138,7 @@ def _overlaid(tables: dict[str, Any], environment: Mapping[str, str]) -> dict[st
             section, key = (part.lower() for part in match.groups())
             keys = tables.setdefault(section, {})
             if isinstance(keys, dict):  # else the conversion says what is wrong with it
-                keys[key] = value.split(",") if key in {"urls", "filters", "providers"} else value
+                keys[key] = value.split(",") if key in {"urls", "filters", "providers", "workers"} else value
     return tables
 
 

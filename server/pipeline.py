@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 from flask import current_app
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, select
 from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
@@ -22,6 +22,7 @@ from server.calendar import service as calendar
 from server.cards import service as cards
 from server.db import DATABASE_AWAY, db, transaction
 from server.gates import service as gates
+from server.gates.models import Gateway
 from server.jobs import every
 from server.notify import service as notify
 from server.schools.models import School
@@ -31,8 +32,14 @@ from server.taps import service as taps
 ODD_FACT = (StatementError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 CHUNK = 100  # pupils that are judged in one transaction when time alone has changed their day
 
-_SCHOOLS = select(School).where(School.id.in_(bindparam("ids", expanding=True)))
+_revoked = and_(Gateway.school_id == School.id, Gateway.blocked_at.is_not(None))
+_SCHOOLS = (
+    select(School, Gateway.id, Gateway.blocked_at)
+    .outerjoin(Gateway, _revoked)
+    .where(School.id.in_(bindparam("ids", expanding=True)))
+)
 Item = TypeVar("Item")
+Message = TypeVar("Message", "Delivery", "Report")
 Answers = dict[tuple[str, str], list[str]]  # (school, gateway) -> ids of taps that it may forget
 log = logging.getLogger(__name__)
 
@@ -47,6 +54,18 @@ class Delivery:
     message: wire.Taps
     received_at: datetime
 
+    def raw(self) -> bytes:
+        """As it came, but for the spelling."""
+        return wire.encode(self.message)
+
+    def same(self) -> str:
+        """Equal for the same taps sent again."""
+        return ",".join(tap.id for tap in self.message.taps)
+
+    def said_at(self) -> datetime:
+        """When it came."""
+        return self.received_at
+
 
 @dataclass(frozen=True)
 class Report:
@@ -57,6 +76,18 @@ class Report:
     gateway_id: str
     state: wire.State
     heard_at: datetime
+
+    def raw(self) -> bytes:
+        """As it came, but for the spelling."""
+        return wire.encode(self.state)
+
+    def same(self) -> str:
+        """One State is like the next."""
+        return "state"
+
+    def said_at(self) -> datetime:
+        """When it was said: a broker keeps the last one of a gate that is long gone."""
+        return self.heard_at
 
 
 def handle(deliveries: Sequence[Delivery], now: datetime) -> Answers:
@@ -93,14 +124,39 @@ def _take(deliveries: Sequence[Delivery], now: datetime, answers: Answers) -> No
 
 
 def _by_school(session: Session, deliveries: Sequence[Delivery]) -> Iterable[tuple[str, School | None, list[Delivery]]]:
-    """In one order for all workers, so that two never wait for each other."""
-    schools = _schools(session, {each.school_id for each in deliveries})
-    for school_id, those in groupby(sorted(deliveries, key=lambda each: each.school_id), lambda each: each.school_id):
-        yield school_id, schools.get(school_id), list(those)
+    """In one order for all workers, so that two never wait for each other; without what revoked gates say."""
+    known = _known(session, {each.school_id for each in deliveries})
+    heeded = known.in_service(deliveries)
+    for school_id, those in groupby(sorted(heeded, key=lambda each: each.school_id), lambda each: each.school_id):
+        yield school_id, known.schools.get(school_id), list(those)
 
 
-def _schools(session: Session, ids: Iterable[str]) -> dict[str, School]:
-    return {school.id: school for school in session.scalars(_SCHOOLS, {"ids": sorted(ids)})}
+@dataclass(frozen=True)
+class Known:
+    """The schools that a batch names, and which of their gates are revoked."""
+
+    schools: dict[str, School]
+    blocked: dict[tuple[str, str], datetime]  # school, gateway: since when
+
+    def in_service(self, messages: Iterable[Message]) -> list[Message]:
+        """Without what revoked gates say: kept raw, never answered, so one that was blocked in error loses no tap."""
+        heeded = []
+        for each in messages:
+            since = self.blocked.get((each.school_id, each.gateway_id))
+            if since is None:
+                heeded.append(each)
+            elif each.said_at() > since:
+                log.warning("refused what revoked gate %s/%s says", each.school_id, each.gateway_id)
+                reason = f"gate {each.gateway_id} was revoked and still sends"
+                taps.refuse(each.topic, each.raw(), reason, key=each.same())
+        return heeded
+
+
+def _known(session: Session, ids: Iterable[str]) -> Known:
+    rows = session.execute(_SCHOOLS, {"ids": sorted(ids)}).all()
+    return Known(
+        {row[0].id: row[0] for row in rows}, {(row[0].id, row[1]): row[2] for row in rows if row[1] and row[2]}
+    )
 
 
 def _facts(school: School, deliveries: Sequence[Delivery]) -> list[taps.NewTap]:
@@ -169,16 +225,19 @@ def _by_halves(
 def _set_aside(delivery: Delivery, why: Exception, answers: Answers) -> None:
     """The one tap that spoiled its batch: stored without a verdict if that can be done, else kept raw."""
     log.error("tap %s from %s cannot be judged", delivery.message.taps[0].id, delivery.topic, exc_info=why)
+    kept: list[Delivery] = []
     try:
         with transaction() as session:
             for _, school, those in _by_school(session, [delivery]):
                 taps.store(session, _facts(school, those) if school else [])
+                kept += those
     except DATABASE_AWAY:
         raise
     except ODD_FACT:
         with transaction():
             _refuse(delivery, delivery.message.taps[0], f"cannot be stored: {why}")
-    _answer(answers, [delivery])
+        kept = [delivery]
+    _answer(answers, kept)
 
 
 def heard(reports: Sequence[Report]) -> None:
@@ -189,9 +248,11 @@ def heard(reports: Sequence[Report]) -> None:
 
 def _note(reports: Sequence[Report]) -> None:
     with transaction() as session:
-        schools = _schools(session, {each.school_id for each in reports})
-        for each in sorted(reports, key=lambda each: (each.school_id, each.gateway_id, each.state.birth)):
-            if each.school_id not in schools:
+        known = _known(session, {each.school_id for each in reports})
+        for each in sorted(
+            known.in_service(reports), key=lambda each: (each.school_id, each.gateway_id, each.state.birth)
+        ):
+            if each.school_id not in known.schools:
                 reason = f"there is no school {each.school_id!r} here: open it with `gatebell school add`"
                 taps.refuse(each.topic, wire.encode(each.state), reason, key="no such school")
             elif gates.heard(each.school_id, each.gateway_id, each.state, each.heard_at):

@@ -1,8 +1,13 @@
-"""Watching for gates that fall silent, and having them test themselves before the bell."""
+"""Watching for silent gates, having them test themselves before the bell, ending certificates that were replaced."""
+
+from datetime import timedelta
+
+from flask import current_app
 
 from server import clock
-from server.db import transaction
-from server.gates import selftests, service
+from server.config import Config
+from server.db import db, transaction
+from server.gates import access, authority, credentials, selftests, service
 from server.jobs import every
 
 
@@ -28,3 +33,23 @@ def judge_tests() -> None:
     if tests := selftests.to_judge(clock.now()):
         with transaction() as session:
             selftests.judge(session, tests, clock.now())
+
+
+@every(seconds=60)
+def end_replaced_certificates() -> None:
+    """After a rotation the old certificate ends once the new one was seen, or its grace is over."""
+    settings: Config = current_app.extensions["gatebell"]
+    now, grace = clock.now(), timedelta(days=settings.broker.rotate_days)
+    if credentials.outlived(db.session(), now, grace):
+        with transaction() as session:
+            credentials.retire(credentials.outlived(session, now, grace), now)
+    if access.in_use(settings) and access.stale(settings, credentials.wanted(db.session())):
+        _bring_up_to_date(settings)
+
+
+def _bring_up_to_date(settings: Config) -> None:
+    """Also what a command left undone that was killed between its commit and its last file."""
+    now = clock.now()
+    with access.turn(settings.broker):
+        access.write(settings, authority.load(settings.broker, now), credentials.wanted(db.session()), now)
+    access.tell(settings.broker)

@@ -1,4 +1,4 @@
-"""Gateways, their readers, and the times and numbers that are missing."""
+"""Gateways, what they prove themselves with, their readers, and the times and numbers that are missing."""
 
 import uuid
 from datetime import date, datetime
@@ -23,6 +23,24 @@ class Gateway(Base):
     heard_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # server's clock
     state: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # wire.State as sent
     resting: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())  # switched off on purpose
+    blocked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # revoked: nothing is taken from it any more
+
+
+class Credential(Base):
+    """What a gateway proves itself with: a certificate (`serial`, `print`) or, without one, a password (`secret`)."""
+
+    __tablename__ = "gate_credential"
+    __table_args__ = (Index(None, "school_id", "gateway_id"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    school_id: Mapped[str] = school_column()
+    gateway_id: Mapped[str] = mapped_column(String(32))
+    serial: Mapped[str] = mapped_column(String(40), default="")  # hex, as the list of revoked ones has it
+    print: Mapped[str] = mapped_column(String(16), default="")  # begin of its SHA-256, as the gateway's State names it
+    secret: Mapped[str] = mapped_column(String(200), default="")  # hash, as the broker's password file has it
+    made_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Reader(Base):

@@ -74,6 +74,12 @@ def heard(school_id: str, gateway_id: str, state: wire.State, now: datetime) -> 
     return True
 
 
+def is_blocked(school_id: str, gateway_id: str) -> bool:
+    """Whether this gate was revoked: nothing that it says counts."""
+    query = select(_gateway.c.blocked_at).where(_gateway.c.school_id == school_id, _gateway.c.id == gateway_id)
+    return db.session.scalar(query) is not None
+
+
 def _note_readers(session: Session, school_id: str, gateway_id: str, readers: Iterable[wire.ReaderState]) -> None:
     rows = [
         {"school_id": school_id, "gateway_id": gateway_id, "id": each.reader, "name": each.reader} for each in readers
@@ -113,6 +119,8 @@ def _gates(session: Session, now: datetime) -> list[tuple[Gateway, bool, Silence
 
 
 def _is_silent(gateway: Gateway, now: datetime) -> bool:
+    if gateway.blocked_at is not None:
+        return False  # nobody waits for a gate that was taken out of service
     state, oldest = newest_state(gateway), _oldest(gateway)
     seen = gateway.heard_at or now
     readers = state.readers if state else []
@@ -146,6 +154,9 @@ def _new_silence(gateway: Gateway, state: wire.State | None) -> Silence:
 
 def _end(silence: Silence, gateway: Gateway, state: wire.State | None) -> None:
     """It ends where nothing is held back any more; the same boot was awake all along and has sent everything."""
+    if gateway.blocked_at is not None:
+        silence.ends = max(silence.starts, gateway.blocked_at)
+        return
     awake = state is not None and state.boot != "" and state.boot == silence.boot
     silence.ends = max(silence.starts, (_oldest(gateway) if awake else None) or gateway.heard_at or silence.starts)
     silence.covered = awake

@@ -17,8 +17,8 @@ from server.calendar import rules as bells
 from server.calendar import service as calendar
 from server.cards.models import Card, CardState
 from server.db import db
+from server.gates import credentials, words
 from server.gates import service as gate_service
-from server.gates import words
 from server.gates.models import Gateway, Silence
 from server.overview import chart, texts
 from server.people import service as people
@@ -62,7 +62,7 @@ class Roll:
 
 @dataclass(frozen=True)
 class Gate:
-    """One gate: `working`, `back` (silent until just now), `silent`, `offline` (for now), `resting`, `never` heard."""
+    """One gate: working, back (silent until now), silent, offline (for now), resting, never heard, or revoked."""
 
     id: str
     name: str
@@ -71,6 +71,8 @@ class Gate:
     heard_at: dt.datetime | None
     silences: tuple[Silence, ...] = ()  # of the day
     troubles: tuple[words.Words, ...] = ()  # of its readers, as it says itself
+    certificate_ends: dt.datetime | None = None
+    revoked_at: dt.datetime | None = None
 
     @property
     def short(self) -> str:
@@ -145,9 +147,11 @@ def gates(school: School, day: dt.date, now: dt.datetime) -> list[Gate]:
     taps = select(Tap.gateway_id, func.count().label("count"), func.max(Tap.received_at).label("newest"))
     seen = taps.where(Tap.school_id == school.id, Tap.day == day).group_by(Tap.gateway_id).subquery()
     begins, ends = (clock.at_local(each, 0, school.timezone) for each in (day, day + dt.timedelta(days=1)))
+    held = credentials.ends_of(school.id).subquery()
     query = (
-        select(Gateway, seen.c.count, seen.c.newest, Silence)
+        select(Gateway, seen.c.count, seen.c.newest, held.c.ends, Silence)
         .outerjoin(seen, seen.c.gateway_id == Gateway.id)
+        .outerjoin(held, held.c.gateway_id == Gateway.id)
         .outerjoin(
             Silence,
             and_(
@@ -167,16 +171,19 @@ def gates(school: School, day: dt.date, now: dt.datetime) -> list[Gate]:
 
 
 def _gate(rows: Sequence[Row], now: dt.datetime) -> Gate:  # type: ignore[type-arg]
-    row, taps, newest, _silence = rows[0]
+    row, taps, newest, ends, _silence = rows[0]
     silences = tuple(silence for *_rest, silence in rows if silence is not None)
     heard = max(filter(None, (row.heard_at, newest)), default=None)
-    state = gate_service.newest_state(row) if row.online else None
-    troubles = tuple(words.of_readers(state.readers)) if state else ()
-    return Gate(row.id, row.name, _gate_state(row, silences, now), taps or 0, heard, silences, troubles)
+    given = gate_service.newest_state(row) if row.online else None
+    troubles = tuple(words.of_readers(given.readers)) if given else ()
+    state = _gate_state(row, silences, now)
+    return Gate(row.id, row.name, state, taps or 0, heard, silences, troubles, ends, row.blocked_at)
 
 
 def _gate_state(row: Gateway, silences: Sequence[Silence], now: dt.datetime) -> str:
     ends = silences[-1].ends if silences else now - JUST_BACK
+    if row.blocked_at is not None:
+        return "revoked"
     if row.heard_at is None or row.resting:
         return "resting" if row.resting else "never"
     if ends is None:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, func, select
 
+from server import clock
 from server.accounts import service as accounts
 from server.accounts.models import User
 from server.attendance.models import PupilDay
 from server.attendance.rules import Status
 from server.cards.models import Card, CardState
 from server.db import db
-from server.gates import selftests
+from server.gates import credentials, selftests
 from server.gates.models import SpoolGap
 from server.gates.rules import ANSWER
 from server.gates.words import Words, of_fault
@@ -23,6 +24,7 @@ from server.taps.models import RefusedPayload, Tap
 
 MOST_CARDS = 3
 NAMED = 3
+FADES_AFTER = dt.timedelta(minutes=1)  # what was on its way when a gate was revoked
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
         found += _faults(user.school_id, day, known)
         found += _cards(user.school_id, day, known)
         found += _gaps(user.school_id, known)
-        found += _refused(user.school_id, day)
+        found += _refused(user.school_id, day, known.gates)
+        found += _credentials(known.gates)
     if known.failed_texts:
         found.append(Todo("failed", known.failed_texts))
     return found
@@ -120,11 +123,34 @@ def _gaps(school_id: str, known: Known) -> Iterator[Todo]:
         yield Todo("gap", count, gap.since, gap.until, known.gate(gap.gateway_id))
 
 
-def _refused(school_id: str, day: dt.date) -> Iterator[Todo]:
-    """Payloads of this school's gateways that could not be understood; their topic names the school."""
+def _credentials(gates: list[Gate]) -> Iterator[Todo]:
+    """Gates whose certificate ends soon; after that day they would stand outside."""
+    soon = clock.now() + credentials.SOON
+    for gate in gates:
+        ends = gate.certificate_ends if gate.revoked_at is None else None
+        if ends is not None and ends < soon:
+            yield Todo("ending", at=ends, gate=gate.short)
+
+
+def _refused(school_id: str, day: dt.date, gates: list[Gate]) -> Iterator[Todo]:
+    """Payloads of this school's gateways that could not be taken; their topic names school and gateway."""
     since = dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC) - dt.timedelta(hours=14)
-    query = select(RefusedPayload.count, RefusedPayload.last_at, RefusedPayload.reason)
-    query = query.where(RefusedPayload.last_at >= since, RefusedPayload.topic.like(f"%/{school_id}/%"))
-    rows = db.session.execute(query.order_by(RefusedPayload.last_at.desc())).all()
-    if rows:
-        yield Todo("refused", sum(count for count, _, _ in rows), rows[0].last_at, reason=rows[0].reason)
+    query = select(RefusedPayload).where(RefusedPayload.last_at >= since, RefusedPayload.topic.like(f"%/{school_id}/%"))
+    rows = list(db.session.scalars(query.order_by(RefusedPayload.last_at.desc())))
+    blocked = {gate.id: gate for gate in gates if gate.revoked_at is not None}
+    for gate in blocked.values():
+        theirs = [row for row in rows if _sender(row) == gate.id and _is_after(row, gate.revoked_at)]
+        if theirs:
+            yield Todo("revoked", sum(row.count for row in theirs), theirs[0].last_at, gate=gate.name)
+    others = [row for row in rows if _sender(row) not in blocked]
+    if others:
+        yield Todo("refused", sum(row.count for row in others), others[0].last_at, reason=others[0].reason)
+
+
+def _is_after(row: RefusedPayload, revoked_at: dt.datetime | None) -> bool:
+    return revoked_at is not None and row.last_at > revoked_at + FADES_AFTER
+
+
+def _sender(row: RefusedPayload) -> str:
+    """The gateway that a topic names, as far as it is one."""
+    return next(iter(row.topic.split("/")[4:5]), "")

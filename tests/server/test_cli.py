@@ -40,7 +40,7 @@ def test_help_names_all_commands(run) -> None:
 
 
 def test_a_new_school_takes_three_commands(run, tmp_path: Path) -> None:
-    assert run("db", "upgrade").output.strip().startswith("the database is at version 0001")
+    assert run("db", "upgrade").output.strip().startswith("the database is at version 0")
     assert run("db", "upgrade").exit_code == 0
     assert "school no2 is open" in run("school", "add", "no2", "--name", "第二中学").output
     with sqlite3.connect(tmp_path / "gatebell.db") as connection:
