@@ -8,6 +8,7 @@ from pathlib import Path
 
 PI = Path(__file__).parents[2] / "firmware-config" / "pi"
 CONSOLE = "console=serial0,115200 console=tty1 root=PARTUUID=aa-02 rootfstype=ext4 fsck.repair=yes rootwait"
+PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 FSTAB = """proc /proc proc defaults 0 0
 PARTUUID=aa-01  /boot/firmware  vfat    defaults          0       2
 PARTUUID=aa-02  /               ext4    defaults,noatime  0       1
@@ -26,7 +27,16 @@ FILES = {
 
 def by_hand(folder: Path) -> Path:
     """What install.sh looks at in Raspberry Pi OS, without the rest."""
-    for name, text in FILES.items():
+    return _written(folder, FILES)
+
+
+def like_a_pi(root: Path) -> Path:
+    """A Debian with what Raspberry Pi OS adds and install.sh changes."""
+    return _written(root, {name: text for name, text in FILES.items() if name.startswith(("boot", "etc/fstab"))})
+
+
+def _written(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -54,6 +64,13 @@ def _content(path: Path, at: os.stat_result) -> str:
     if stat.S_ISLNK(at.st_mode):
         return os.readlink(path)
     return hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(at.st_mode) else ""
+
+
+def inside(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a root, with its own /proc and this machine's /sys for reading, gone afterwards."""
+    mounts = 'mount -t proc proc "$0/proc" && mount --rbind -o ro /sys "$0/sys" && exec chroot "$0" "$@"'
+    words = ["unshare", "--mount", "--fork", "sh", "-c", mounts, str(root), "env", "-i", PATH, "HOME=/root", *command]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
 def lines(text: str, word: str) -> list[str]:

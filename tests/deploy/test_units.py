@@ -20,7 +20,6 @@ import pytest
 from tests import services
 from tests.deploy import units
 from tests.durability import line, syscalls
-from tests.durability.conftest import school  # noqa: F401 - a fixture
 from tests.gateway.ends import Cable, School, until
 from tests.server import gate
 from tests.server.ingest_worker import GateClient
@@ -214,7 +213,7 @@ def test_jobs_do_nothing_that_their_unit_forbids(toml: Path, trace: Path) -> Non
 
 def test_the_pages_do_nothing_that_their_unit_forbids(toml: Path, trace: Path) -> None:
     port = tomllib.loads(toml.read_text())["web"]["port"]
-    with watched(trace, *COMMAND, str(toml), "web"):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as page:
-            assert page.status == 200
+    address = f"http://127.0.0.1:{port}/"
+    with watched(trace, *COMMAND, str(toml), "web"), urllib.request.urlopen(address, timeout=60) as page:
+        assert page.status == 200
     assert forbidden("gatebell-web.service", trace) == set()

@@ -1,4 +1,4 @@
-"""systemd's unit files of the gate and of the server, and what systemd itself says of them without starting anything."""
+"""systemd's unit files of the gate and of the server, and what they allow."""
 
 import functools
 import re
