@@ -293,7 +293,7 @@ gone() { # PATH
     if [ ! -e "$ROOT$1" ] && [ ! -L "$ROOT$1" ]; then return; fi
     echo "did: $1: take it away"
     COUNT=$((COUNT + 1))
-    rm -rf "${ROOT:?}$1"
+    rm -rf "$ROOT${1:?}"
 }
 
 main "$@"

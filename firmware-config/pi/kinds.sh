@@ -79,10 +79,10 @@ keep() { # PATH
 tree() { # SOURCE TARGET
     if [ "$1" -ef "$ROOT$2" ] || diff -qr "$1" "$ROOT$2" >/dev/null 2>&1; then return; fi
     if act "$2" "missing, or not as shipped" "copy this folder"; then
-        rm -rf "${ROOT:?}$2.new" && mkdir -p "$ROOT$2.new"
+        rm -rf "$ROOT${2:?}.new" && mkdir -p "$ROOT$2.new"
         cp -r --preserve=mode "$1/." "$ROOT$2.new/"
         cp "$1/../gateway.toml.example" "$ROOT$(dirname "$2")/"
-        rm -rf "${ROOT:?}$2" && mv "$ROOT$2.new" "$ROOT$2"
+        rm -rf "$ROOT${2:?}" && mv "$ROOT$2.new" "$ROOT$2"
     fi
 }
 
