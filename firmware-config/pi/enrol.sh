@@ -2,7 +2,8 @@
 # Takes the enrolment file from the boot partition, once: the caretaker copies it there with any laptop.
 set -euo pipefail
 
-# When it cannot be used it stays, and a text beside it says why in words that can be read with that laptop.
+# A gateway.toml beside it is taken too, where the gate has none yet. What cannot be used stays, and a text beside it
+# says why in words that can be read with that laptop.
 BOOT=${1:-/boot/firmware}
 PAPERS=${2:-/etc/gatebell}
 PROGRAM=${3:-/opt/gatebell/.venv/bin/gatebell-gateway}
@@ -12,18 +13,26 @@ COMPLAINT=$BOOT/gatebell.enrol-failed.txt
 main() {
     [ -f "$FILE" ] || return 0
     open_boot
+    if [ -f "$BOOT/gateway.toml" ] && [ ! -e "$PAPERS/gateway.toml" ]; then
+        install -m 644 "$BOOT/gateway.toml" "$PAPERS/gateway.toml"
+    fi
     local said
-    if ! said=$("$PROGRAM" enrol "$FILE" 2>&1); then
-        printf '%s\n' "This gate could not be enrolled:" "$said" >"$COMPLAINT"
-        echo "$said" >&2
-        return 1
+    if ! said=$("$PROGRAM" enrol "$FILE" --config "$PAPERS/gateway.toml" 2>&1); then
+        complain "$said"
+    elif ! said=$("$PROGRAM" check --config "$PAPERS/gateway.toml" 2>&1); then
+        complain "$said"
     fi
     # On the disk before the only copy goes; then the key's bytes are overwritten, as far as a card lets that be done.
-    find "$PAPERS" -type f -exec chmod 640 {} + -exec chgrp gatebell {} +
     sync -f "$PAPERS"
     shred -u "$FILE"
     rm -f "$COMPLAINT"
     echo "enrolled; $FILE is gone"
+}
+
+complain() { # WHY
+    printf '%s\n' "This gate could not be enrolled:" "$1" >"$COMPLAINT"
+    echo "$1" >&2
+    exit 1
 }
 
 open_boot() {
