@@ -35,7 +35,7 @@ main() {
 append() { # the new partition's name
     local before after
     before=$(partitions)
-    echo "size=${SIZE}MiB, type=L" | sfdisk --quiet --append --force --no-reread --wipe-partitions never "$DISK" >&2 ||
+    echo "start=$(behind), size=${SIZE}MiB, type=L" | sfdisk --quiet --append --force --no-reread --wipe-partitions never "$DISK" >&2 ||
         stop "$DISK has no $SIZE MiB free behind its last partition (Raspberry Pi OS fills the card at its first start: do this before, or use a USB stick)"
     after=$(partitions)
     local name number
@@ -44,6 +44,11 @@ append() { # the new partition's name
     partx --add --nr "$number" "$DISK" 2>/dev/null || partx --update --nr "$number" "$DISK"
     for _ in $(seq 50); do if [ -b "$name" ]; then break; fi; sleep 0.1; done
     echo "$name"
+}
+
+behind() { # the first whole MiB behind the last partition; there is a gap before the first one too
+    sfdisk --dump "$DISK" | awk '/start=/ { sub(/.*start= */, ""); split($0, at, /, size= */)
+        if (at[1] + at[2] > end) end = at[1] + at[2] } END { print int((end + 2047) / 2048) * 2048 }'
 }
 
 partitions() {

@@ -12,6 +12,7 @@ from tests.deploy import roots
 from tests.durability.conftest import school
 
 __all__ = ["school"]
+NOT_NEEDED = ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
 PACKAGES = "python3,python3-venv,systemd,systemd-sysv,systemd-timesyncd,udev,passwd"
 
 
@@ -26,6 +27,8 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+    for place in NOT_NEEDED:
+        shutil.rmtree(root / place, ignore_errors=True)
     return roots.like_a_pi(root)
 
 

@@ -1,10 +1,10 @@
-"""An image like Raspberry Pi OS Lite's, made here: MBR, a FAT boot partition, an ext4 root that fills the rest."""
+"""An image like Raspberry Pi OS Lite's, made here: MBR, a small boot partition, an ext4 root that fills the rest."""
 
 import contextlib
 import json
+import re
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,9 +25,12 @@ def make(image: Path, debian: Path, mib: int) -> Path:
     """Write a system into an image of this size."""
     with image.open("wb") as file:
         file.truncate(mib << 20)
-    run("sfdisk", "--quiet", image, text=f"label: dos\nstart=8192, size={BOOT_MIB}MiB, type=c\ntype=83\n")
+    table = f"label: dos\nstart=8192, size={BOOT_MIB}MiB, type=c\nstart={8192 + BOOT_MIB * 2048}, type=83\n"
+    run("sfdisk", "--quiet", image, text=table)
     with attached(image) as loop, tempfile.TemporaryDirectory() as folder:
-        run("mkfs.vfat", f"{loop}p1")
+        # A kernel without FAT cannot mount it; to the recipe it is a partition with two files in it.
+        fat = re.search(r"\bvfat$", Path("/proc/filesystems").read_text(), re.M)
+        run(*(["mkfs.vfat"] if fat else ["mkfs.ext2", "-q"]), f"{loop}p1")
         run("mkfs.ext4", "-q", f"{loop}p2")
         with mounted(f"{loop}p2", Path(folder)):
             run("cp", "-a", f"{debian}/.", folder)
@@ -45,10 +48,7 @@ def attached(image: Path) -> Iterator[str]:
     """The image as a disk with partitions."""
     loop = run("losetup", "--find", "--show", "--partscan", image)
     try:
-        for _ in range(100):
-            if Path(f"{loop}p2").exists():
-                break
-            time.sleep(0.05)
+        run("partx", "--update", loop)
         yield loop
     finally:
         run("losetup", "--detach", loop)
@@ -78,6 +78,7 @@ def start(root: Path, *commands: str) -> str:
     steps = [
         'cd "$0"',
         "mount -t proc proc proc",
+        "mount --rbind /sys sys",
         "mount -t tmpfs tmpfs run",
         "mount --rbind /dev dev",
         "mkdir -p run/gatebell-overlay/upper run/gatebell-overlay/work",  # gatebell-overlay.service

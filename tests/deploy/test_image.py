@@ -13,6 +13,7 @@ from tests.durability import powerdisk
 
 pytestmark = pytest.mark.slow
 BUILD = roots.PI / "image" / "build.sh"
+SIZE = 480  # MiB of the original
 DATA = 48
 GROW = 64
 USER = "setpriv --reuid=gatebell --regid=gatebell --init-groups"
@@ -32,7 +33,7 @@ def original(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for program, package in (("mkfs.vfat", "dosfstools"), ("sfdisk", "fdisk")):
         if not shutil.which(program, path="/usr/sbin:/sbin:/usr/bin"):
             services.missing(package)
-    return disk.make(folder / "os.img", debian, 560)
+    return disk.make(folder / "os.img", debian, SIZE)
 
 
 def build(original: Path, out: Path, wheels: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -83,7 +84,7 @@ def test_sealed_it_writes_taps_to_its_data_partition_and_nothing_else_anywhere(i
             "grep /data /proc/mounts | head -1",
         )
         assert "written" not in said
-        assert {"rw", "nosuid", "nodev", "noexec", "noatime", "errors=remount-ro", "commit=5"} <= set(
+        assert {"rw", "nosuid", "nodev", "noexec", "noatime", "errors=remount-ro", "data=ordered"} <= set(
             said.split()[3].split(",")
         )
         again = disk.start(tmp_path, "cat /var/lib/gatebell/tap /etc/gatebell/paper; ls /var/log/line 2>&1 || true")
@@ -161,7 +162,7 @@ def test_an_old_file_system_in_the_free_space_is_not_overwritten_unasked(origina
     disk.run("cp", "--sparse=always", original, image)
     disk.run("truncate", "--size", "+64MiB", image)
     with disk.attached(image) as loop:
-        disk.run("mkfs.ext4", "-q", "-F", "-E", f"offset={560 << 20}", "-L", "photos", loop, "60M")
+        disk.run("mkfs.ext4", "-q", "-F", "-E", f"offset={SIZE << 20}", "-L", "photos", loop, "60M")
         words = [str(roots.PI / "data-partition.sh"), loop, "--size", "48"]
         told = subprocess.run(words, capture_output=True, text=True, check=False)
     assert told.returncode == 2 and "give --format if nobody needs it" in told.stderr

@@ -73,6 +73,7 @@ grow() {
 
 attach() {
     LOOP=$(losetup --find --show --partscan "$OUT.new")
+    partx --update "$LOOP" # for kernels that read no partition tables themselves
     wait_for "${LOOP}p2"
     e2fsck -fp "${LOOP}p2" >/dev/null || [ $? = 1 ] || stop "the image's root file system is damaged"
     resize2fs "${LOOP}p2" >/dev/null 2>&1
@@ -93,7 +94,7 @@ wait_for() { # DEVICE
 set_up() {
     local cmdline=$THERE/boot/firmware/cmdline.txt line
     # Raspberry Pi OS would grow the root over the whole card at its first start, and ask for a user.
-    line=$(sed -E 's# (init=[^ ]*(firstboot|init_resize)[^ ]*|resize|quiet)( |$)# #g; s/ +$//' "$cmdline")
+    line=$(tr -s '[:space:]' '\n' <"$cmdline" | grep -vE '^(init=.*(firstboot|init_resize).*|resize|quiet)$' | paste -sd ' ')
     echo "$line" >"$cmdline"
     for unit in userconfig.service resize2fs_once.service; do
         ln -sfn /dev/null "$THERE/etc/systemd/system/$unit"
