@@ -39,3 +39,14 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run([roots.PI / "wheels.sh", folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture
+def age(tmp_path: Path) -> tuple[Path, Path]:
+    """Private and public key of age."""
+    if not shutil.which("age-keygen"):
+        services.missing("age")
+    private, public = tmp_path / "age.key", tmp_path / "age.pub"
+    subprocess.run(["age-keygen", "-o", private], check=True, capture_output=True)
+    public.write_text(subprocess.run(["age-keygen", "-y", private], check=True, capture_output=True, text=True).stdout)
+    return private, public

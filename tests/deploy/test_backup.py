@@ -85,17 +85,6 @@ def small(sqlite_template: Path, tmp_path: Path) -> Iterator[Server]:
     server.site.close()
 
 
-@pytest.fixture
-def age(tmp_path: Path) -> tuple[Path, Path]:
-    """Private and public key of age."""
-    if not shutil.which("age-keygen"):
-        services.missing("age")
-    private, public = tmp_path / "age.key", tmp_path / "age.pub"
-    subprocess.run(["age-keygen", "-o", private], check=True, capture_output=True)
-    public.write_text(subprocess.run(["age-keygen", "-y", private], check=True, capture_output=True, text=True).stdout)
-    return private, public
-
-
 def pgp(folder: Path) -> tuple[Path, Path]:
     """Private and public key of gpg, made in a folder of their own."""
     if not shutil.which("gpg"):

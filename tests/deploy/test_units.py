@@ -217,3 +217,13 @@ def test_the_pages_do_nothing_that_their_unit_forbids(toml: Path, trace: Path) -
     with watched(trace, *COMMAND, str(toml), "web"), urllib.request.urlopen(address, timeout=60) as page:
         assert page.status == 200
     assert forbidden("gatebell-web.service", trace) == set()
+
+
+def test_the_backup_does_nothing_that_its_unit_forbids(toml: Path, trace: Path, age: tuple[Path, Path]) -> None:
+    words = ["strace", "-D", "-f", "-o", str(trace), sys.executable, "deploy/backup/backup.py"]
+    words += ["--config", str(toml), "--folder", str(toml.parent / "backups"), "--recipient", str(age[1])]
+    environment = os.environ | {"PYTHONPATH": str(units.ROOT)}
+    done = subprocess.run(words, cwd=units.ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    until(lambda: trace.exists() and "+++ exited" in trace.read_text(errors="replace")[-200:])
+    assert forbidden("gatebell-backup.service", trace) == set()
