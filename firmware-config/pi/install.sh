@@ -233,7 +233,7 @@ storage() {
 }
 
 data_disk() {
-    if [ -n "$(blkid -L gatebell-data 2>/dev/null || true)" ]; then return; fi
+    if blkid -o value -s LABEL "$DATA_DISK"* 2>/dev/null | grep -qx gatebell-data; then return; fi
     if act "$DATA_DISK" "has no partition gatebell-data" "make it in the free space and copy taps and papers to it"; then
         "$HERE/data-partition.sh" "$DATA_DISK" --fill "${ROOT:-/}"
     fi

@@ -9,6 +9,7 @@ import pytest
 
 from tests import services
 from tests.deploy import disk, roots
+from tests.deploy.test_enrol_script import READERS, Gate
 from tests.durability import powerdisk
 
 pytestmark = pytest.mark.slow
@@ -166,3 +167,40 @@ def test_an_old_file_system_in_the_free_space_is_not_overwritten_unasked(origina
         words = [str(roots.PI / "data-partition.sh"), loop, "--size", "48"]
         told = subprocess.run(words, capture_output=True, text=True, check=False)
     assert told.returncode == 2 and "give --format if nobody needs it" in told.stderr
+
+
+def test_install_makes_the_data_partition_only_when_told_and_takes_papers_and_taps_along(
+    original: Path, tmp_path: Path
+) -> None:
+    image, root = tmp_path / "card.img", tmp_path / "root"
+    disk.run("cp", "--sparse=always", original, image)
+    disk.run("truncate", "--size", "+600MiB", image)
+    root.mkdir()
+    with disk.attached(image) as loop:
+        with disk.mounted(f"{loop}p2", root), disk.mounted(f"{loop}p1", root / "boot/firmware"):
+            assert roots.install(root, "--skip-program").returncode == 0
+            assert len(disk.partitions(image)) == 2
+            (root / "etc/gatebell/gateway.toml").write_text("mine\n")
+            (root / "var/lib/gatebell/spool.db").write_text("taps\n")
+            done = roots.install(root, "--skip-program", "--data-disk", loop)
+            assert done.returncode == 0, done.stderr
+            assert roots.install(root, "--skip-program", "--data-disk", loop).stdout == "nothing to change\n"
+        with disk.mounted(f"{loop}p3", root, "ro"):
+            found = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+            owner = (root / "gatebell").stat()
+    assert {"etc/gateway.toml", "gatebell/spool.db"} <= found
+    assert owner.st_uid != 0 and owner.st_mode & 0o777 == 0o700
+
+
+def test_an_enrolment_file_is_taken_from_a_boot_partition_that_is_read_only(image: Path, tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+    (gate.papers / "gateway.toml").write_text(READERS)
+    with disk.attached(image) as loop:
+        with disk.mounted(f"{loop}p1", gate.boot):
+            gate.file.write_text("secret END\n")
+        with disk.mounted(f"{loop}p1", gate.boot, "ro"):
+            assert gate.start() == 0
+            assert not gate.file.exists()
+            mine = next(line for line in Path("/proc/mounts").read_text().splitlines() if str(gate.boot) in line)
+            assert mine.split()[3].startswith("ro")
+    assert (gate.papers / "enrolment.toml").exists()
