@@ -95,7 +95,11 @@ remember() {
 
 # A sealed root is opened by a person, for one start, never by the way.
 writable() {
-    if [ -n "$ROOT" ] || [ "$MODE" = verify ] || [ "$MODE" = dry-run ] || [ -w /etc ]; then return; fi
+    if [ -n "$ROOT" ] || [ "$MODE" = verify ] || [ "$MODE" = dry-run ]; then return; fi
+    if [ "$(findmnt -no FSTYPE / 2>/dev/null)" = overlay ] && grep -q overlayroot= /proc/cmdline; then
+        stop "the root is memory: switch the overlay file system off in raspi-config, restart, then come again"
+    fi
+    if [ -w /etc ]; then return; fi
     stop "the root is sealed; open it until the next start: sudo mount -o remount,rw / (and /boot/firmware)"
 }
 
@@ -201,14 +205,16 @@ boot() {
         return
     fi
     block "$boot/config.txt" "$HERE/config.txt.d/gate.txt" "the serial port, the watchdog or the lights are not set up"
-    no_console "$boot/cmdline.txt"
+    kernel_words "$boot/cmdline.txt"
 }
 
-no_console() { # PATH: a login on the serial port would talk to the reader and eat its bytes
+# No login on the serial port, which would talk to the reader and eat its bytes; and no overlayroot (raspi-config's overlay
+# file system), which lays memory over every partition: taps would be green and gone at the next power cut.
+kernel_words() { # PATH
     local wanted
-    wanted=$(sed -E 's/(^| )console=(serial0|ttyAMA[0-9]+|ttyS[0-9]+)(,[^ ]*)?//g; s/^ +//' "$ROOT$1")
+    wanted=$(sed -E 's/(^| )(console=(serial0|ttyAMA[0-9]+|ttyS[0-9]+)|overlayroot=)[^ ]*//g; s/^ +//' "$ROOT$1")
     if [ "$(cat "$ROOT$1")" = "$wanted" ]; then return; fi
-    if act "$1" "a console is on the reader's serial port" "take the console off the serial port"; then
+    if act "$1" "a console on the reader's serial port, or memory laid over the taps" "take the words out"; then
         put <(echo "$wanted") "$1" "$(stat -c %a "$ROOT$1")"
         REBOOT=yes
     fi
@@ -258,10 +264,7 @@ root_mount() {
 # What only a machine that runs can tell.
 running() {
     [ -d /run/systemd/system ] || return 0
-    if grep -qE '(^| )overlayroot=tmpfs(:[^ ]*)?( |$)' /proc/cmdline && ! grep -q 'recurse=0' /proc/cmdline; then
-        wrong "cmdline.txt" "overlayroot lays memory over the data partition: taps would be gone at a power cut"
-    fi
-    if [ "$DATA" = yes ] && [ "$(findmnt -no FSTYPE --target /var/lib/gatebell)" != ext4 ]; then
+    if [ "$DATA" = yes ] && [ "$(findmnt -no FSTYPE --mountpoint /var/lib/gatebell)" != ext4 ]; then
         wrong /var/lib/gatebell "is not on the data partition; see systemctl status data.mount"
     fi
     if [ "$SEALED" = yes ] && ! findmnt -no OPTIONS / | grep -qE '(^|,)ro(,|$)'; then wrong / "is writable"; fi

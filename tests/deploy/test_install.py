@@ -161,6 +161,17 @@ def test_every_way_to_name_the_serial_console_is_found(gate: Path) -> None:
     assert read(gate, "boot/firmware/cmdline.txt") == "root=/dev/x console=tty1 rootwait\n"
 
 
+@pytest.mark.parametrize("word", ["overlayroot=tmpfs", "overlayroot=tmpfs:recurse=0"])
+def test_memory_laid_over_the_taps_is_named_and_taken_away(gate: Path, word: str) -> None:
+    file = gate / "boot/firmware/cmdline.txt"
+    before = file.read_text()
+    file.write_text(f"{word} {before}")
+    told = install(gate, QUICK, "--verify")
+    assert told.returncode == 1 and "memory laid over the taps" in told.stdout
+    install(gate, QUICK)
+    assert file.read_text() == before
+
+
 def test_lines_of_others_stay_as_they_were(gate: Path) -> None:
     assert read(gate, "boot/firmware/config.txt").startswith(roots.FILES["boot/firmware/config.txt"])
     assert read(gate, "etc/fstab").startswith("proc /proc proc defaults 0 0\n")
