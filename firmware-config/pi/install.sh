@@ -147,8 +147,8 @@ in_root() {
 }
 
 account() {
-    if grep -q '^gatebell:' "$ROOT/etc/passwd" && member dialout && member gpio; then return; fi
-    if act "user gatebell" "missing, or not in the groups dialout and gpio" "make it"; then
+    if grep -q '^gatebell:' "$ROOT/etc/passwd" && member dialout && member gpio && member video; then return; fi
+    if act "user gatebell" "missing, or not in the groups dialout, gpio and video" "make it"; then
         systemd-sysusers --root="${ROOT:-/}" "$HERE/sysusers.d/gatebell.conf"
     fi
 }

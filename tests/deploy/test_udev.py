@@ -60,7 +60,7 @@ def test_names_are_given_after_udev_knows_the_socket_and_before_modemmanager_loo
 def test_only_groups_are_named_that_exist() -> None:
     made = set(re.findall(r"^g (\w+)", (PI / "sysusers.d/gatebell.conf").read_text(), re.M))
     named = {group for path in RULES for group in re.findall(r'GROUP="(\w+)"', path.read_text())}
-    assert named == USED == made
+    assert named == USED <= made
 
 
 def test_a_reader_s_name_is_for_its_owner_to_give() -> None:
