@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway import config, decode, forms, readers, simulate, timebase
+from gateway import config, decode, forms, readers, timebase
 from gateway.feedback import FeedbackError
 from gateway.spool import SpoolUnusable
 
@@ -22,7 +22,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code: 0 fine, 1 cannot work, 2 wrong configuration or arguments."""
-    args = _parser().parse_args(argv)
+    args = _parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
     try:
         return int(args.command(args))
     except (config.ConfigError, timebase.ClockError, decode.BadHex, forms.NotCanonical) as error:
@@ -82,7 +82,7 @@ def end_process(failure: threading.ExceptHookArgs) -> None:
     os._exit(70)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gatebell-gateway", description="The gate's half of Gatebell.")
     commands = parser.add_subparsers(required=True, metavar="run | check | simulate | decode | forms")
     for name, command, text in (
@@ -94,9 +94,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--config", type=Path, default=Path(path), help=f"the TOML file (here: {path})")
         sub.add_argument("--log", choices=LEVELS, default="info", help="how much to tell")
         sub.set_defaults(command=command)
-    simulated = commands.add_parser("simulate", help="readers on pseudo-terminals, played from a script")
-    simulate.add_arguments(simulated)
-    simulated.set_defaults(command=simulate.run)
+    simulated = commands.add_parser("simulate", help="readers on pseudo-terminals, for load, training and tests")
+    if argv[:1] == ["simulate"]:  # loaded for nobody else: the gate has no use for it and should not carry it
+        pkgutil.resolve_name("gateway.simulate:add_arguments")(simulated)
     told = commands.add_parser("decode", help="what bytes of a reader mean")
     told.add_argument("reader", help=f"one of {', '.join(readers.names())}")
     told.add_argument("hex", nargs="+", help="the bytes, like 02 36 37 30 ...")

@@ -212,6 +212,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--script", type=Path, required=True, help="what happens: a file of JSON lines")
     parser.add_argument("--folder", type=Path, default=Path("ports"), help="where the readers' ports get their names")
+    parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
