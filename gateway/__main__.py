@@ -1,22 +1,26 @@
 """The command `gatebell-gateway`: run, check, simulate, decode, forms."""
 
 import argparse
-import json
+import importlib
 import logging
 import os
-import pkgutil
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway import config, decode, forms, readers, timebase
+from gateway import config, timebase
 from gateway.feedback import FeedbackError
 from gateway.spool import SpoolUnusable
 
 log = logging.getLogger("gateway")
 
 SWITCH_S = 0.0005  # the main thread must not wait 5 ms for paho's whenever it has touched the disk or a socket
+OTHERS = {  # loaded only when they are called: a gate that takes taps does not carry them
+    "simulate": ("gateway.simulate:add_arguments", "readers on pseudo-terminals, for load, training and tests"),
+    "decode": ("gateway.told:add_decode", "what bytes of a reader mean"),
+    "forms": ("gateway.told:add_forms", "a card's number in every spelling that readers and printers use"),
+}
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -25,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
     try:
         return int(args.command(args))
-    except (config.ConfigError, timebase.ClockError, decode.BadHex, forms.NotCanonical) as error:
+    except (config.ConfigError, timebase.ClockError) as error:
         print(error, file=sys.stderr)
         return 2
     except (SpoolUnusable, FeedbackError) as error:
@@ -40,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     sys.setswitchinterval(SWITCH_S)
     settings = config.load(args.config)
     # By name: check and decode work, and at once, where there is no serial port's library.
-    gateway = pkgutil.resolve_name("gateway.app:Gateway")(settings)
+    gateway = importlib.import_module("gateway.app").Gateway(settings)
     gateway.stop_on_signals()
     gateway.run()
     return 0
@@ -54,23 +58,6 @@ def check(args: argparse.Namespace) -> int:
     if found.config is None:
         return 2
     print(f"{args.config}: fine: gateway {found.config.gateway}, {len(found.config.reader)} readers")
-    return 0
-
-
-def say_what_bytes_mean(args: argparse.Namespace) -> int:
-    """One JSON line for each card or fault, on stdout; the known readers if this is none of them."""
-    try:
-        for line in decode.lines(args.reader, " ".join(args.hex)):
-            print(line)
-    except readers.UnknownReader as error:
-        print(decode.unknown())
-        print(error, file=sys.stderr)
-    return 0
-
-
-def say_other_spellings(args: argparse.Namespace) -> int:
-    """One JSON object: each rule that applies to a card, and the card's text by it."""
-    print(json.dumps(forms.forms(args.card)))
     return 0
 
 
@@ -94,16 +81,11 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         sub.add_argument("--config", type=Path, default=Path(path), help=f"the TOML file (here: {path})")
         sub.add_argument("--log", choices=LEVELS, default="info", help="how much to tell")
         sub.set_defaults(command=command)
-    simulated = commands.add_parser("simulate", help="readers on pseudo-terminals, for load, training and tests")
-    if argv[:1] == ["simulate"]:  # loaded for nobody else: the gate has no use for it and should not carry it
-        pkgutil.resolve_name("gateway.simulate:add_arguments")(simulated)
-    told = commands.add_parser("decode", help="what bytes of a reader mean")
-    told.add_argument("reader", help=f"one of {', '.join(readers.names())}")
-    told.add_argument("hex", nargs="+", help="the bytes, like 02 36 37 30 ...")
-    told.set_defaults(command=say_what_bytes_mean)
-    spelt = commands.add_parser("forms", help="a card's number in every spelling that readers and printers use")
-    spelt.add_argument("card", help=f"canonical, as the gate shows it: {forms.EXAMPLE}")
-    spelt.set_defaults(command=say_other_spellings)
+    for name, (arguments, text) in OTHERS.items():
+        sub = commands.add_parser(name, help=text)
+        if argv[:1] == [name]:
+            module, function = arguments.split(":")
+            getattr(importlib.import_module(module), function)(sub)
     return parser
 
 
