@@ -1,6 +1,7 @@
 """The peer that a school's own programmer would write: 40 lines of pyserial and paho, nothing on disk.
 
-`python peer_script.py <broker's port> <reader> ...` publishes each sound id12la frame as {"card": "<10 hex>"} on peer/tap.
+`python peer_script.py <broker's port> <reader> ...` publishes each sound id12la frame on peer/tap,
+as {"card": "<10 hex>"}.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What the peers of gateway_vs_peers.py stand between: four pseudo-terminals, a broker, and an ear that answers Stored."""
+"""What the peers stand between: four pseudo-terminals, a broker, and an ear that answers Stored."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""The commands that answer a person and need no gate: `decode`, what bytes mean, and `forms`, how else a card is written."""
+"""The commands that answer a person and need no gate: `decode` (what bytes mean) and `forms` (spellings of a card)."""
 
 import argparse
 import json

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import serial
 
-from gateway import readers, simdevices, simulate, timebase
+from gateway import readers, simdevices, simlines, simscript, simulate, timebase
 from gateway.readers.base import Card, Fault, Value
 
 START = 1_795_000_000_000
@@ -35,7 +35,7 @@ class Playing:
         (folder / "script.jsonl").write_text(script)
         begins = time.time_ns() // 1_000_000
         base = timebase.Timebase(START, begins, speed, START + 86_400_000)
-        self.simulation = simulate.Simulation(simulate.read(folder / "script.jsonl"), folder, base)
+        self.simulation = simlines.Simulation(simscript.read(folder / "script.jsonl"), folder, base)
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._play)
 
@@ -43,7 +43,7 @@ class Playing:
         while not self.stopped.wait(0.001):
             self.simulation.turn()
 
-    def __enter__(self) -> simulate.Simulation:
+    def __enter__(self) -> simlines.Simulation:
         self.plugged = self.simulation.plugged()
         self.plugged.__enter__()
         self.thread.start()
@@ -170,7 +170,7 @@ def test_an_ack_from_the_host_ends_a_search() -> None:
     [
         ('{"reader": "east-in", "profile": "rdm6301"}', "unknown reader 'rdm6301'"),
         ('{"at": 1, "reader": "west", "card": "em4100:00"}', "'west' has no header line"),
-        ('{"at": 1, "reader": "east-in"}', "exactly one of card, noise and unplug"),
+        ('{"at": 1, "reader": "east-in"}', "exactly one of card, noise, unplug and fault"),
         ('{"at": 1, "reader": "east-in", "card": "007"}', "$.card"),
         ('{"at": 1, "reader": "east-in", "nois": "00"}', "unknown field `nois`"),
         ('{"at": 1, "reader": "east-in", "noise": "0g"}', "hexadecimal"),
@@ -179,8 +179,8 @@ def test_an_ack_from_the_host_ends_a_search() -> None:
 )
 def test_a_bad_script_names_the_line(tmp_path: Path, line: str, complaint: str) -> None:
     (tmp_path / "script.jsonl").write_text(script("rdm6300", line))
-    with pytest.raises(simulate.ScriptError) as caught:
-        simulate.read(tmp_path / "script.jsonl")
+    with pytest.raises(simscript.ScriptError) as caught:
+        simscript.read(tmp_path / "script.jsonl")
     assert complaint in str(caught.value)
     assert "script.jsonl:2: " in str(caught.value)
 
@@ -204,5 +204,7 @@ def test_the_command_plays_until_it_is_told_to_stop_and_leaves_no_ports(tmp_path
 
 
 def test_a_missing_script_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert simulate.run(argparse.Namespace(script=tmp_path / "none.jsonl", folder=tmp_path)) == 1
+    parser = argparse.ArgumentParser()
+    simulate.add_arguments(parser)
+    assert simulate.run(parser.parse_args(["--script", str(tmp_path / "none.jsonl")])) == 1
     assert "none.jsonl" in capsys.readouterr().err
