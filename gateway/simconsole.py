@@ -5,7 +5,9 @@ import os
 import select
 import time
 from collections.abc import Iterator
+from random import Random
 
+from gateway.simdevices import made, reads
 from gateway.simfaults import MEANING, USUAL_S, Kind, phantom
 from gateway.simlines import Line, Simulation
 from gateway.simscript import Event
@@ -69,17 +71,11 @@ def _card(simulation: Simulation, rest: list[str]) -> str:
     lines = _lines(simulation, rest[:1])
     card = "".join(rest[1:2])
     for line in lines:
-        try:
-            line.protocol.frame(card)
-        except ValueError as error:
-            raise NotUnderstood(f"{line.profile} cannot read {card!r} ({error}): give one like {_like(line)}") from None
+        if not reads(line.protocol, card):
+            like = made(Random(1), line.protocol.technology)
+            raise NotUnderstood(f"{line.link.name} ({line.profile}) cannot read {card!r}: give one like {like}")
         line.waiting.append(Event(at=simulation.base.now_ms(), reader=line.link.name, card=card))
     return f"{_names(lines)}: {card}"
-
-
-def _like(line: Line) -> str:
-    examples = {"iso14443a": "iso14443a:04A1B2C3D4E5F6", "epc": "epc:E2801160600002054A8D53B6"}
-    return examples.get(line.protocol.technology, "em4100:67003B51C6")
 
 
 def _fault(simulation: Simulation, kind: Kind, rest: list[str]) -> str:

@@ -7,7 +7,8 @@ from collections import deque
 from itertools import chain
 from random import Random
 
-from gateway.readers.base import Reader
+from gateway.forms import LENGTHS
+from gateway.readers.base import Card, Reader
 
 REPEAT = 0.065  # an RDM6300 says a card again every 65 ms as long as it is in the field
 TIMES = 4  # a quarter of a second at the reader: a hurried pupil
@@ -156,6 +157,18 @@ def made(rng: Random, technology: str) -> str:
     first = "04" if technology == "iso14443a" else "67"  # a maker's byte, and far from the known phantoms
     digits = DIGITS[technology] - len(first)
     return f"{technology}:{first}{rng.randrange(1, 16**digits):0{digits}X}"
+
+
+def reads(protocol: type[Reader], card: str) -> bool:
+    """Whether a reader of this kind understands what its module says of this card."""
+    technology, _, digits = card.partition(":")
+    if len(digits) not in LENGTHS.get(technology, ()) or set(digits) - set("0123456789ABCDEF"):
+        return False
+    try:
+        reader = protocol()
+        return Card(card) in chain(reader.feed(protocol.frame(card)), reader.flush())
+    except (TypeError, ValueError):  # a profile that cannot do without options, a card of another kind
+        return False
 
 
 def _target(number: int, uid: bytes) -> bytes:

@@ -6,11 +6,13 @@ First the readers, `{"reader": "east-in", "profile": "rdm6300"}`; then in any or
 """
 
 from pathlib import Path
+from random import Random
 
 import msgspec
 
 from gateway import readers, wire
-from gateway.simdevices import DEVICES
+from gateway.readers.base import Reader
+from gateway.simdevices import DEVICES, DIGITS, made, reads
 from gateway.simfaults import USUAL_S, Kind
 
 
@@ -81,12 +83,10 @@ def _event(line: bytes, known: dict[str, str]) -> Event:
 
 def speaking() -> list[str]:
     """Profiles whose module can be simulated with cards: it speaks by itself, or its answers are known here."""
-    return [name for name in readers.names() if name in DEVICES or _speaks(name)]
+    return [name for name in readers.names() if name in DEVICES or _speaks(readers.load(name))]
 
 
-def _speaks(name: str) -> bool:
-    protocol = readers.load(name)
-    try:
-        return bool(protocol.technology) and protocol().interval is None
-    except TypeError:  # a profile that cannot do without options
+def _speaks(protocol: type[Reader]) -> bool:
+    if protocol.technology not in DIGITS or not reads(protocol, made(Random(1), protocol.technology)):
         return False
+    return protocol().interval is None
