@@ -155,8 +155,8 @@ def device(profile: str, protocol: type[Reader], speed: float) -> Device:
 def made(rng: Random, technology: str) -> str:
     """A card of that kind that nobody has."""
     first = "04" if technology == "iso14443a" else "67"  # a maker's byte, and far from the known phantoms
-    digits = DIGITS[technology] - len(first)
-    return f"{technology}:{first}{rng.randrange(1, 16**digits):0{digits}X}"
+    alphabet = "0123456789" if technology == "active" else "0123456789ABCDEF"  # tags of 2.4 GHz count in decimal
+    return f"{technology}:{first}{''.join(rng.choices(alphabet, k=DIGITS[technology] - len(first)))}"
 
 
 def reads(protocol: type[Reader], card: str) -> bool:

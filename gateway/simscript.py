@@ -7,13 +7,14 @@ First the readers, `{"reader": "east-in", "profile": "rdm6300"}`; then in any or
 
 from pathlib import Path
 from random import Random
+from typing import Annotated
 
 import msgspec
 
 from gateway import readers, wire
 from gateway.readers.base import Reader
 from gateway.simdevices import DEVICES, DIGITS, made, reads
-from gateway.simfaults import USUAL_S, Kind
+from gateway.simfaults import USUAL_S, Kind, phantom
 
 
 class ScriptError(ValueError):
@@ -36,7 +37,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     noise: str | None = None
     unplug: float | None = None
     fault: Kind | None = None
-    seconds: float | None = None
+    seconds: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
     def trouble(self) -> tuple[Kind, float] | None:
         """The fault that this begins and its seconds; None for a card and for noise that is given byte by byte."""
@@ -78,6 +79,8 @@ def _event(line: bytes, known: dict[str, str]) -> Event:
     if sum(what is not None for what in (event.card, event.noise, event.unplug, event.fault)) != 1:
         raise ValueError("exactly one of card, noise, unplug and fault is wanted")
     bytes.fromhex(event.noise or "")
+    if event.fault is Kind.PHANTOM:
+        phantom(readers.load(known[event.reader]))
     return event
 
 

@@ -117,6 +117,9 @@ def test_an_ack_from_the_host_ends_a_search() -> None:
         ('{"at": 1, "reader": "east-in", "card": "007"}', "$.card"),
         ('{"at": 1, "reader": "east-in", "nois": "00"}', "unknown field `nois`"),
         ('{"at": 1, "reader": "east-in", "noise": "0g"}', "hexadecimal"),
+        ('{"at": 1, "reader": "east-in", "fault": "rain"}', "Invalid enum value 'rain'"),
+        ('{"at": 1, "reader": "east-in", "fault": "mute", "seconds": 0}', "$.seconds"),
+        ('{"reader": "gate", "profile": "cf-m"}\n{"at": 1, "reader": "gate", "fault": "phantom"}', "no known phantoms"),
         ("{", "script.jsonl:2"),
     ],
 )
@@ -125,7 +128,7 @@ def test_a_bad_script_names_the_line(tmp_path: Path, line: str, complaint: str) 
     with pytest.raises(simscript.ScriptError) as caught:
         simscript.read(tmp_path / "script.jsonl")
     assert complaint in str(caught.value)
-    assert "script.jsonl:2: " in str(caught.value)
+    assert f"script.jsonl:{2 + line.count(chr(10))}: " in str(caught.value)
 
 
 def test_the_command_plays_until_it_is_told_to_stop_and_leaves_no_ports(tmp_path: Path) -> None:
