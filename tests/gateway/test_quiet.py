@@ -1,5 +1,7 @@
 """A gate where nobody comes sleeps: a Pi Zero runs all day, and every wake-up of a thread costs as much as a tap."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from queue import SimpleQueue
@@ -15,6 +17,7 @@ from gateway.readers.base import Card, Fault
 from gateway.wire import Direction
 from tests.gateway.ends import CARD, Cable
 
+ROOT = Path(__file__).parents[2]
 WATCHED_S = 2.0
 
 
@@ -52,3 +55,16 @@ def test_a_quiet_line_is_left_alone_and_a_card_wakes_it(tmp_path: Path, cable: C
     begins = time.monotonic()
     port.stop()
     assert time.monotonic() - begins < 2 * ports.REST_S + 0.3
+
+
+def test_the_gate_carries_neither_http_nor_mail_nor_the_tools_of_other_commands() -> None:
+    heavy = {"http.client", "email", "tempfile", "difflib", "ctypes", "json", "gateway.decode", "gateway.forms"}
+    program = "import sys, gateway.__main__, gateway.app; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert heavy & set(loaded.stdout.split()) == set()
+
+
+def test_who_wants_the_real_urllib_after_us_gets_it() -> None:
+    program = "import gateway.link, urllib.request; print(urllib.request.getproxies.__module__)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "urllib.request\n"
