@@ -142,7 +142,17 @@ def _install_node_red(folder: Path) -> None:
         raise CannotInstall("npm is missing: sudo apt install npm; or leave Node-RED out: --without node-red")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    npm = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", str(folder), *PACKAGES]
+    npm = [
+        "npm",
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--loglevel=error",
+        "--fetch-retries=1",
+        "--prefix",
+        str(folder),
+        *PACKAGES,
+    ]
     _call(npm, "the npm registry cannot be reached: give npm a mirror (npm config set registry), or --without node-red")
     stamp.write_text(" ".join(PACKAGES))
 
