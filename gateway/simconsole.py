@@ -136,7 +136,7 @@ class Keyboard:
 
     def lines(self) -> Iterator[str]:
         """What has been typed to its end since the last time; nothing any more after the end of the input."""
-        while self._open and select.select([self.file], [], [], 0)[0]:
+        while self._open and self._is_ours() and select.select([self.file], [], [], 0)[0]:
             try:
                 typed = os.read(self.file, 4096)
             except OSError:  # a terminal that was closed
@@ -144,3 +144,10 @@ class Keyboard:
             self._open = bool(typed)
             *whole, self._typed = (self._typed + typed).split(b"\n")
             yield from (line.decode("utf-8", "replace") for line in whole)
+
+    def _is_ours(self) -> bool:
+        """In the background of a terminal, as in the demo, what is typed is meant for somebody else."""
+        try:
+            return not os.isatty(self.file) or os.tcgetpgrp(self.file) == os.getpgrp()
+        except OSError:  # the terminal of another session
+            return False

@@ -1,6 +1,7 @@
 """Crowds that are made up, what a trainer types, and the ledger's comparison."""
 
 import csv
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -121,6 +122,30 @@ def test_what_is_not_understood_says_what_would_be(tmp_path: Path, typed: str, c
         pytest.raises(simconsole.NotUnderstood, match=complaint),
     ):
         simconsole.obey(playing.simulation, typed)
+
+
+def test_what_is_typed_for_another_is_left_to_it(tmp_path: Path) -> None:
+    master, slave = os.openpty()
+    try:
+        os.write(master, b"unplug all\n")
+        assert list(simconsole.Keyboard(slave).lines()) == []  # a terminal, but not the one that we were started from
+        assert os.read(slave, 100) == b"unplug all\n"
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_lines_that_come_in_pieces_are_whole_and_the_end_of_the_input_is_no_line() -> None:
+    ours, theirs = os.pipe()
+    keyboard = simconsole.Keyboard(ours)
+    assert list(keyboard.lines()) == []
+    os.write(theirs, b"mute rea")
+    assert list(keyboard.lines()) == []
+    os.write(theirs, b"der-1\nhelp\nqu")
+    assert list(keyboard.lines()) == ["mute reader-1", "help"]
+    os.close(theirs)
+    assert list(keyboard.lines()) == list(keyboard.lines()) == []
+    os.close(ours)
 
 
 # the comparison
