@@ -256,6 +256,7 @@ def run(plan: Plan, names: Sequence[str]) -> dict[str, object]:
     """Rounds, losses, slow disk, and what stands against the limits."""
     rounds: dict[str, list[Numbers]] = {name: [] for name in names}
     slow: list[Numbers] = []
+    flushes: list[Numbers] = []
     for number in range(plan.rounds):
         for name in names:
             with session(name, plan, f"round{number}") as peer:
@@ -265,6 +266,7 @@ def run(plan: Plan, names: Sequence[str]) -> dict[str, object]:
             with session("gatebell", plan, f"slow{number}", slow=True) as peer:
                 slow.append(measure(peer, plan))
             say(f"round {number + 1}/{plan.rounds} gatebell, slow disk: {slow[-1]}")
+        flushes.append(flush_ms(plan.folder))
     kept = all_kept(plan, names)
     raw = {name: medians(found) for name, found in rounds.items()}
     if slow:
@@ -273,6 +275,7 @@ def run(plan: Plan, names: Sequence[str]) -> dict[str, object]:
         "bench": "gateway_vs_peers",
         "cores": os.cpu_count(),
         "rounds": plan.rounds,
+        "flush_ms": medians(flushes),
         "flush_ms_of_slow_disk": plan.flush_ms,
         "medians": raw,
         "kept_of_200": kept,
@@ -287,6 +290,19 @@ def all_kept(plan: Plan, names: Sequence[str]) -> dict[str, dict[str, int]]:
         if plan.flush_ms:
             found["gatebell_slow_disk"] = pool.submit(kept_by, "gatebell", plan, slow=True)
         return {name: future.result() for name, future in found.items()}
+
+
+def flush_ms(folder: Path) -> Numbers:
+    """What a commit costs on this disk at this moment, without any gateway: 16 kB at the end of a file, flushed."""
+    took = []
+    with (folder / "flushed").open("wb", buffering=0) as file:
+        for _ in range(200):
+            time.sleep(PACE_S / 4)
+            begins = time.monotonic()
+            file.write(bytes(16_384))
+            os.fdatasync(file.fileno())
+            took.append((time.monotonic() - begins) * 1000)
+    return {"p50": statistics.median(took), "p99": sorted(took)[round(len(took) * 0.99) - 1]}
 
 
 def medians(found: Sequence[Numbers]) -> Numbers:
