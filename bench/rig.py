@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import random
 import shutil
 import socket
 import subprocess
@@ -41,10 +42,11 @@ def until(what: Callable[[], bool], why: str, *, seconds: float = 30.0) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody has now, and that no client is given while the broker is away."""
+    while True:
+        port = random.randrange(20_000, 32_000)  # below the ports that Linux gives to clients
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Broker:
