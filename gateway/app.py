@@ -31,7 +31,7 @@ log = logging.getLogger("gateway")
 
 TURN_S = 1.0  # the longest pause between two looks at the timers
 TURN_EVENTS = 200  # taken in one turn
-COMMIT_TAPS = 200  # at most so many taps share a commit: on a slow card a flush takes 10 ms
+COMMIT_TAPS = 400  # at most so many taps share a commit: an SD card takes 10 ms to flush
 REFUSED = {"two-cards", "random-uid"}  # faults that a pupil causes and can mend
 
 
