@@ -1,31 +1,36 @@
 """The command `gatebell-gateway`: run, check, enrol, simulate, decode, forms."""
 
 import argparse
-import json
+import importlib
 import logging
 import os
-import pkgutil
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway import config, decode, enrol, forms, readers, simulate, timebase
+from gateway import config, timebase
 from gateway.feedback import FeedbackError
 from gateway.spool import SpoolUnusable
 
 log = logging.getLogger("gateway")
 
 SWITCH_S = 0.0005  # the main thread must not wait 5 ms for paho's whenever it has touched the disk or a socket
+OTHERS = {  # loaded only when they are called: a gate that takes taps does not carry them
+    "enrol": ("gateway.enrol:add_arguments", "take the file that the school's server wrote for this gate"),
+    "simulate": ("gateway.simulate:add_arguments", "readers on pseudo-terminals, for load, training and tests"),
+    "decode": ("gateway.told:add_decode", "what bytes of a reader mean"),
+    "forms": ("gateway.told:add_forms", "a card's number in every spelling that readers and printers use"),
+}
 LEVELS = ("debug", "info", "warning", "error")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code: 0 fine, 1 cannot work, 2 wrong configuration or arguments."""
-    args = _parser().parse_args(argv)
+    args = _parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
     try:
         return int(args.command(args))
-    except (config.ConfigError, timebase.ClockError, decode.BadHex, forms.NotCanonical, enrol.EnrolError) as error:
+    except (config.ConfigError, timebase.ClockError) as error:
         print(error, file=sys.stderr)
         return 2
     except (SpoolUnusable, FeedbackError) as error:
@@ -40,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     sys.setswitchinterval(SWITCH_S)
     settings = config.load(args.config)
     # By name: check and decode work, and at once, where there is no serial port's library.
-    gateway = pkgutil.resolve_name("gateway.app:Gateway")(settings)
+    gateway = importlib.import_module("gateway.app").Gateway(settings)
     gateway.stop_on_signals()
     gateway.run()
     return 0
@@ -57,23 +62,6 @@ def check(args: argparse.Namespace) -> int:
     return 0
 
 
-def say_what_bytes_mean(args: argparse.Namespace) -> int:
-    """One JSON line for each card or fault, on stdout; the known readers if this is none of them."""
-    try:
-        for line in decode.lines(args.reader, " ".join(args.hex)):
-            print(line)
-    except readers.UnknownReader as error:
-        print(decode.unknown())
-        print(error, file=sys.stderr)
-    return 0
-
-
-def say_other_spellings(args: argparse.Namespace) -> int:
-    """One JSON object: each rule that applies to a card, and the card's text by it."""
-    print(json.dumps(forms.forms(args.card)))
-    return 0
-
-
 def end_process(failure: threading.ExceptHookArgs) -> None:
     """A dead thread is a deaf gateway that looks alive: end it all, systemd starts it anew."""
     told = (failure.exc_type, failure.exc_value or failure.exc_type(), failure.exc_traceback)
@@ -82,7 +70,7 @@ def end_process(failure: threading.ExceptHookArgs) -> None:
     os._exit(70)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gatebell-gateway", description="The gate's half of Gatebell.")
     commands = parser.add_subparsers(required=True, metavar="run | check | enrol | simulate | decode | forms")
     for name, command, text in (
@@ -94,19 +82,11 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--config", type=Path, default=Path(path), help=f"the TOML file (here: {path})")
         sub.add_argument("--log", choices=LEVELS, default="info", help="how much to tell")
         sub.set_defaults(command=command)
-    enrolled = commands.add_parser("enrol", help="take the file that the school's server wrote for this gate")
-    enrol.add_arguments(enrolled, Path(path))
-    enrolled.set_defaults(command=enrol.run)
-    simulated = commands.add_parser("simulate", help="readers on pseudo-terminals, played from a script")
-    simulate.add_arguments(simulated)
-    simulated.set_defaults(command=simulate.run)
-    told = commands.add_parser("decode", help="what bytes of a reader mean")
-    told.add_argument("reader", help=f"one of {', '.join(readers.names())}")
-    told.add_argument("hex", nargs="+", help="the bytes, like 02 36 37 30 ...")
-    told.set_defaults(command=say_what_bytes_mean)
-    spelt = commands.add_parser("forms", help="a card's number in every spelling that readers and printers use")
-    spelt.add_argument("card", help=f"canonical, as the gate shows it: {forms.EXAMPLE}")
-    spelt.set_defaults(command=say_other_spellings)
+    for name, (arguments, text) in OTHERS.items():
+        sub = commands.add_parser(name, help=text)
+        if argv[:1] == [name]:
+            module, function = arguments.split(":")
+            getattr(importlib.import_module(module), function)(sub)
     return parser
 
 

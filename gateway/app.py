@@ -32,7 +32,7 @@ log = logging.getLogger("gateway")
 
 TURN_S = 1.0  # the longest pause between two looks at the timers
 TURN_EVENTS = 200  # taken in one turn
-COMMIT_TAPS = 50  # at most so many taps share a commit
+COMMIT_TAPS = 400  # at most so many taps share a commit: an SD card takes 10 ms to flush
 
 
 class Stop:

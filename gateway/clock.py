@@ -1,7 +1,7 @@
 """What time it is at the gate and how far that is to be trusted: boot id, ticks that never jump, mending of taps."""
 
-import ctypes
 import functools
+import importlib
 import time
 import uuid
 from collections.abc import Callable
@@ -35,13 +35,16 @@ def boottime_ms() -> int:
 
 
 @functools.cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None)
+def _adjtimex() -> Callable[[], int]:
+    """adjtimex(2), asking only. ctypes by name: half a megabyte that nobody needs where timesyncd keeps the clock."""
+    ctypes = importlib.import_module("ctypes")
+    libc = ctypes.CDLL(None)
+    return lambda: int(libc.adjtimex(ctypes.create_string_buffer(256)))
 
 
 def kernel_synced() -> bool:
     """Whether timesyncd, chrony or ntpd has set this clock since boot."""
-    return TIMESYNCD.exists() or 0 <= int(_libc().adjtimex(ctypes.create_string_buffer(256))) < TIME_ERROR
+    return TIMESYNCD.exists() or 0 <= _adjtimex()() < TIME_ERROR
 
 
 @dataclass(frozen=True)

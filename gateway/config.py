@@ -1,11 +1,11 @@
 """The gateway's TOML file: what may stand in it, and every problem of a file at once, each with what to do about it."""
 
-import difflib
+import importlib
 import inspect
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway import devices, enrol, readers
+from gateway import devices, enrolled, readers
 from gateway.devices import Devices
 from gateway.readers.base import Reader
 from gateway.wire import Direction, Name
@@ -137,7 +137,7 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
 def check(path: Path, environment: Mapping[str, str] = os.environ, machine: Devices = devices.HERE) -> Findings:
     """Everything that is wrong or doubtful about a file."""
     try:
-        tables = _overlaid(enrol.over(path, tomllib.loads(path.read_text("utf-8"))), environment)
+        tables = _overlaid(enrolled.over(path, tomllib.loads(path.read_text("utf-8"))), environment)
     except OSError as error:
         return Findings(problems=[f"{error.filename}: {error.strerror}; give the right file with --config"])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -171,7 +171,7 @@ def _table(kind: type[msgspec.Struct], value: Any, place: str) -> Iterator[str]:
         return
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     for key in value.keys() - fields.keys():
-        close = difflib.get_close_matches(key, fields, 1)
+        close = _close(key, fields)
         hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(fields)}"
         yield f"{_join(place, key)}: unknown key; {hint}"
     for name, declared in fields.items():
@@ -201,7 +201,7 @@ def _sound(kind: type[msgspec.Struct], table: Any, number: int) -> dict[str, Any
 def _said(error: msgspec.ValidationError, kind: Any, value: Any) -> str:
     choices = _choices(kind)
     if choices and isinstance(value, str):
-        close = difflib.get_close_matches(value, choices, 1)
+        close = _close(value, choices)
         return f"{value!r} is not one of {', '.join(choices)}" + (f"; did you mean {close[0]!r}?" if close else "")
     if get_origin(kind) is tuple and isinstance(value, dict):
         return "must be a list of tables: write [[ ]] around its name, once for each"
@@ -215,6 +215,12 @@ def _choices(kind: Any) -> list[str]:
     if get_origin(kind) is Literal:
         return list(get_args(kind))
     return [str(item) for item in kind] if isinstance(kind, type) and issubclass(kind, StrEnum) else []
+
+
+def _close(word: str, known: Iterable[str]) -> list[str]:
+    """The known word that is nearest. By name: a sound file needs no hints, and the gate should not carry them."""
+    found: list[str] = importlib.import_module("difflib").get_close_matches(word, known, 1)
+    return found
 
 
 def _join(place: str, key: str) -> str:
@@ -302,7 +308,7 @@ def _is_broker(url: str) -> bool:
 
 
 def _unknown_profile(profile: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(profile, known, 1)
+    close = _close(profile, known)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"no reader {profile!r}; {hint}known: {', '.join(known)}"
 

@@ -14,7 +14,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-DROP_IN = "enrolment.toml"
+from gateway.enrolled import DROP_IN, over
+
 FOLDER = "enrolment"
 FORMAT = 1
 TEXTS = ("school", "gateway", "shard", "ca", "credential", "username", "password")
@@ -26,16 +27,26 @@ class EnrolError(ValueError):
     """The file cannot be taken; the text says why and what to do. It never quotes the file."""
 
 
-def add_arguments(parser: ArgumentParser, config: Path) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
+    config = Path(os.environ.get("GATEBELL_GATEWAY_CONFIG", "gateway.toml"))
     parser.add_argument("file", type=Path, help="the file that `gatebell gate add` wrote; a secret")
     parser.add_argument("--config", type=Path, default=config, help=f"the gateway's TOML file (here: {config})")
     parser.add_argument("--user", default="gatebell", help="who runs the gateway and must read its key")
     parser.add_argument("--force", action="store_true", help="also when this gateway was another gate until now")
+    parser.set_defaults(command=run)
 
 
 def run(args: Namespace) -> int:
-    """Take one enrolment file. Raises EnrolError."""
+    """Take one enrolment file; 2 when it cannot be taken."""
+    try:
+        return _run(args)
+    except EnrolError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _run(args: Namespace) -> int:
     given = read(args.file)
     if not args.force:
         _refuse_another(given, args.config)
@@ -171,14 +182,3 @@ def _owner(name: str) -> tuple[int, int]:
     except KeyError:
         raise EnrolError(f"there is no user {name!r}: sudo useradd --system {name}, or say --user") from None
     return found.pw_uid, found.pw_gid
-
-
-def over(config: Path, tables: dict[str, Any]) -> dict[str, Any]:
-    """The gateway's tables with what it was enrolled with above them. Raises OSError and TOMLDecodeError."""
-    drop_in = config.absolute().with_name(DROP_IN)
-    if not drop_in.exists():
-        return tables
-    enrolled = tomllib.loads(drop_in.read_text("utf-8"))
-    written = tables.get("mqtt", {})
-    mqtt = written | enrolled["mqtt"] if isinstance(written, dict) else written  # else the check says what is wrong
-    return tables | enrolled | {"mqtt": mqtt}

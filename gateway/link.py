@@ -19,11 +19,11 @@ from queue import SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
-from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.config import Mqtt
+from gateway.slim import mqtt
 from gateway.watchdog import Pulse
 
 log = logging.getLogger("gateway.link")

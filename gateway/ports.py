@@ -1,7 +1,9 @@
 """One thread per reader: opens the port by its stable name, feeds the protocol, opens again when it was unplugged."""
 
 import errno
+import io
 import logging
+import select
 import threading
 import time
 from collections import Counter
@@ -24,6 +26,7 @@ from gateway.wire import ReaderHealth, Trouble
 log = logging.getLogger("gateway.ports")
 
 READ_TIMEOUT_S = 0.1
+REST_S = 0.25  # how long a quiet line is left alone: a wake-up costs as much as a tap, and most of the day nobody comes
 WRITE_TIMEOUT_S = 0.5
 BACK_OFF_S = (0.2, 1.0, 2.0, 5.0, 10.0)
 MOST_BYTES = 256  # in one read, so that a flood does not become one huge commit
@@ -115,17 +118,22 @@ class Port:
         line.write(reader.start())
         self._is_up()
         heard = polled = time.monotonic()
+        quiet = False  # nothing to flush, nothing to ask
         while not self._stop.is_set():
+            if quiet and not _stirs(line):
+                self.pulse.beat()
+                continue
             while self.inbox.qsize() > BUSY_EVENTS and not self._stop.wait(0.01):
                 self.pulse.beat()
             chunk = line.read(min(line.in_waiting, MOST_BYTES) or 1)
             now = time.monotonic()
             self.pulse.beat()
             if chunk:
-                heard = now
+                heard, quiet = now, False
                 self._take(chunk, reader.feed(chunk), reader)
             elif now - heard >= reader.gap:
                 self._take(b"", reader.flush(), reader)
+                quiet = reader.interval is None
             if reader.interval is not None:
                 polled = self._poll(line, reader, now=now, polled=polled, heard=heard)
 
@@ -200,6 +208,14 @@ class Port:
             return
         self._health = (health, told)
         self.inbox.put(Health(self.section.id, health, why, told))
+
+
+def _stirs(line: Any) -> bool:
+    """False after a rest without a byte or a hang-up; True where the port is no file that could tell (loop://)."""
+    try:
+        return bool(select.select([line.fileno()], [], [], REST_S)[0])
+    except io.UnsupportedOperation:
+        return True
 
 
 def _trouble(error: OSError) -> Trouble:

@@ -4,13 +4,18 @@ No port and no clock: `now` is monotonic seconds, bytes go in by hear() and come
 """
 
 from collections import deque
+from itertools import chain
+from random import Random
 
-from gateway.readers.base import Reader
+from gateway.forms import LENGTHS
+from gateway.readers.base import Card, Reader
 
 REPEAT = 0.065  # an RDM6300 says a card again every 65 ms as long as it is in the field
 TIMES = 4  # a quarter of a second at the reader: a hurried pupil
 LEAST = 0.004  # seconds between two frames however fast the demo runs
 SEARCH = 0.025  # how long a PN532 looks for a card before it says that there is none
+
+DIGITS = {"em4100": 10, "iso14443a": 14, "epc": 24, "w26": 6, "w34": 8, "active": 8}  # of a card that is made up
 
 ACK = bytes.fromhex("0000FF00FF00")
 SYNTAX_ERROR = bytes.fromhex("0000FF01FF7F8100")
@@ -28,6 +33,10 @@ class Device:
 
     def present(self, card: str, now: float) -> None:
         """Hold a card to it."""
+        raise NotImplementedError
+
+    def join(self, card: str) -> None:
+        """A second card is in the same wallet as the one that was just held to it."""
         raise NotImplementedError
 
     def busy(self, now: float) -> bool:
@@ -60,6 +69,9 @@ class Speaker(Device):
         self._frames.extend([self.protocol.frame(card)] * self.times)
         self._next = max(now, self._next)
 
+    def join(self, card: str) -> None:
+        self._frames = deque(chain.from_iterable((frame, self.protocol.frame(card)) for frame in self._frames))
+
     def busy(self, now: float) -> bool:
         return bool(self._frames) or now < self._next
 
@@ -84,13 +96,17 @@ class Pn532(Device):
         self._heard = bytearray()
         self._out = bytearray()
         self._card = b""
+        self._second = b""
         self._reported = False
         self._leaves = 0.0
         self._asked: float | None = None
 
     def present(self, card: str, now: float) -> None:
-        self._card = bytes.fromhex(card.partition(":")[2])
+        self._card, self._second = bytes.fromhex(card.partition(":")[2]), b""
         self._reported, self._leaves = False, now + self.gap
+
+    def join(self, card: str) -> None:
+        self._second = bytes.fromhex(card.partition(":")[2])
 
     def busy(self, now: float) -> bool:
         return bool(self._card) and not (self._reported and now >= self._leaves)
@@ -124,10 +140,8 @@ class Pn532(Device):
             self._out += frame(ANSWERS[code]) if code in ANSWERS else SYNTAX_ERROR
 
     def _targets(self) -> bytes:
-        if not self._card:
-            return bytes.fromhex("D54B00")
-        atqa, sak = (b"\x00\x04", 0x08) if len(self._card) == 4 else (b"\x00\x44", 0x00)
-        return bytes([0xD5, 0x4B, 1, 1, *atqa, sak, len(self._card), *self._card])
+        cards = [card for card in (self._card, self._second) if self._card and card]
+        return bytes([0xD5, 0x4B, len(cards), *chain(*map(_target, range(1, 3), cards))])
 
 
 DEVICES: dict[str, type[Speaker] | type[Pn532]] = {"pn532": Pn532}
@@ -136,6 +150,30 @@ DEVICES: dict[str, type[Speaker] | type[Pn532]] = {"pn532": Pn532}
 def device(profile: str, protocol: type[Reader], speed: float) -> Device:
     """The simulated module of a reader profile, `speed` times as hurried as life."""
     return DEVICES.get(profile, Speaker)(protocol, speed)
+
+
+def made(rng: Random, technology: str) -> str:
+    """A card of that kind that nobody has."""
+    first = "04" if technology == "iso14443a" else "67"  # a maker's byte, and far from the known phantoms
+    alphabet = "0123456789" if technology == "active" else "0123456789ABCDEF"  # tags of 2.4 GHz count in decimal
+    return f"{technology}:{first}{''.join(rng.choices(alphabet, k=DIGITS[technology] - len(first)))}"
+
+
+def reads(protocol: type[Reader], card: str) -> bool:
+    """Whether a reader of this kind understands what its module says of this card."""
+    technology, _, digits = card.partition(":")
+    if len(digits) not in LENGTHS.get(technology, ()) or set(digits) - set("0123456789ABCDEF"):
+        return False
+    try:
+        reader = protocol()
+        return Card(card) in chain(reader.feed(protocol.frame(card)), reader.flush())
+    except (TypeError, ValueError):  # a profile that cannot do without options, a card of another kind
+        return False
+
+
+def _target(number: int, uid: bytes) -> bytes:
+    atqa, sak = (b"\x00\x04", 0x08) if len(uid) == 4 else (b"\x00\x44", 0x00)
+    return bytes([number, *atqa, sak, len(uid), *uid])
 
 
 def frame(body: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """Reader protocols, one file each, found by file name: `load("rdm6300")` is `gateway/readers/rdm6300.py`."""
 
 import importlib
-import pkgutil
+from pathlib import Path
 
 from gateway.readers.base import Reader
 
@@ -12,7 +12,7 @@ class UnknownReader(ValueError):
 
 def names() -> list[str]:
     """All protocol names, as in the data files and firmware-config (`ascii-line`), sorted."""
-    files = (module.name for module in pkgutil.iter_modules(__path__))
+    files = (file.stem for file in Path(__file__).parent.glob("*.py"))
     return sorted(name.replace("_", "-") for name in files if name != "base" and not name.startswith("_"))
 
 

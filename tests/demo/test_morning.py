@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import readers, simulate
+from gateway import readers, simscript
 from gateway.readers.base import Card, Fault
 from server.demo import gates, morning, roster
 from server.demo.morning import Moment
@@ -79,7 +79,7 @@ def test_noise_never_holds_a_pupils_frame(happening: list[Moment]) -> None:
 def test_the_simulator_can_read_the_script(happening: list[Moment], tmp_path: Path) -> None:
     path = tmp_path / "script.jsonl"
     path.write_text(morning.script(happening, 1_795_536_000_000))
-    read = simulate.read(path)
+    read = simscript.read(path)
     assert len(read.events) == len(happening)
     assert read.readers == {reader.id: reader.profile for reader in gates.READERS}
 

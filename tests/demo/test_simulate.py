@@ -13,11 +13,9 @@ from pathlib import Path
 import pytest
 import serial
 
-from gateway import readers, simdevices, simulate, timebase
-from gateway.readers.base import Card, Fault, Value
-
-START = 1_795_000_000_000
-CARDS = [f"em4100:0700673{number:03X}" for number in range(40)]
+from gateway import readers, simdevices, simscript, simulate
+from gateway.readers.base import Card, Fault
+from tests.demo.simulation import CARDS, START, Playing, card, distinct, hear, script
 
 
 @pytest.fixture(autouse=True)
@@ -26,61 +24,6 @@ def gone_at_the_end() -> Iterator[None]:
     before = threading.active_count()
     yield
     assert threading.active_count() == before
-
-
-class Playing:
-    """A simulation that turns in a thread of its own."""
-
-    def __init__(self, folder: Path, script: str, *, speed: float = 100) -> None:
-        (folder / "script.jsonl").write_text(script)
-        begins = time.time_ns() // 1_000_000
-        base = timebase.Timebase(START, begins, speed, START + 86_400_000)
-        self.simulation = simulate.Simulation(simulate.read(folder / "script.jsonl"), folder, base)
-        self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._play)
-
-    def _play(self) -> None:
-        while not self.stopped.wait(0.001):
-            self.simulation.turn()
-
-    def __enter__(self) -> simulate.Simulation:
-        self.plugged = self.simulation.plugged()
-        self.plugged.__enter__()
-        self.thread.start()
-        return self.simulation
-
-    def __exit__(self, *error: object) -> None:
-        self.stopped.set()
-        self.thread.join(10)
-        self.plugged.__exit__(None, None, None)
-
-
-def script(profile: str, *events: str) -> str:
-    return "\n".join([f'{{"reader": "east-in", "profile": "{profile}"}}', *events]) + "\n"
-
-
-def card(text: str, after: int = 0) -> str:
-    return f'{{"at": {START + after}, "reader": "east-in", "card": "{text}"}}'
-
-
-def hear(port: Path, profile: str, wanted: int, seconds: float = 10) -> list[Value]:
-    """What a reader of this profile makes of a port until it has `wanted` cards."""
-    reader = readers.load(profile)()
-    values: list[Value] = []
-    until = time.monotonic() + seconds
-    with serial.Serial(str(port), timeout=0.02) as line:
-        line.write(reader.start())
-        while sum(isinstance(value, Card) for value in values) < wanted:
-            assert time.monotonic() < until, f"only {values}"
-            line.write(reader.poll() if reader.interval is not None else b"")
-            values += reader.feed(line.read(4096))
-    return values
-
-
-def distinct(values: list[Value]) -> list[str]:
-    """Cards without immediate repeats."""
-    texts = [value.text for value in values if isinstance(value, Card)]
-    return [text for number, text in enumerate(texts) if number == 0 or texts[number - 1] != text]
 
 
 def test_a_crowd_passes_whole_and_in_order_each_card_read_twice(tmp_path: Path) -> None:
@@ -170,19 +113,22 @@ def test_an_ack_from_the_host_ends_a_search() -> None:
     [
         ('{"reader": "east-in", "profile": "rdm6301"}', "unknown reader 'rdm6301'"),
         ('{"at": 1, "reader": "west", "card": "em4100:00"}', "'west' has no header line"),
-        ('{"at": 1, "reader": "east-in"}', "exactly one of card, noise and unplug"),
+        ('{"at": 1, "reader": "east-in"}', "exactly one of card, noise, unplug and fault"),
         ('{"at": 1, "reader": "east-in", "card": "007"}', "$.card"),
         ('{"at": 1, "reader": "east-in", "nois": "00"}', "unknown field `nois`"),
         ('{"at": 1, "reader": "east-in", "noise": "0g"}', "hexadecimal"),
+        ('{"at": 1, "reader": "east-in", "fault": "rain"}', "Invalid enum value 'rain'"),
+        ('{"at": 1, "reader": "east-in", "fault": "mute", "seconds": 0}', "$.seconds"),
+        ('{"reader": "gate", "profile": "cf-m"}\n{"at": 1, "reader": "gate", "fault": "phantom"}', "no known phantoms"),
         ("{", "script.jsonl:2"),
     ],
 )
 def test_a_bad_script_names_the_line(tmp_path: Path, line: str, complaint: str) -> None:
     (tmp_path / "script.jsonl").write_text(script("rdm6300", line))
-    with pytest.raises(simulate.ScriptError) as caught:
-        simulate.read(tmp_path / "script.jsonl")
+    with pytest.raises(simscript.ScriptError) as caught:
+        simscript.read(tmp_path / "script.jsonl")
     assert complaint in str(caught.value)
-    assert "script.jsonl:2: " in str(caught.value)
+    assert f"script.jsonl:{2 + line.count(chr(10))}: " in str(caught.value)
 
 
 def test_the_command_plays_until_it_is_told_to_stop_and_leaves_no_ports(tmp_path: Path) -> None:
@@ -204,5 +150,7 @@ def test_the_command_plays_until_it_is_told_to_stop_and_leaves_no_ports(tmp_path
 
 
 def test_a_missing_script_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert simulate.run(argparse.Namespace(script=tmp_path / "none.jsonl", folder=tmp_path)) == 1
+    parser = argparse.ArgumentParser()
+    simulate.add_arguments(parser)
+    assert simulate.run(parser.parse_args(["--script", str(tmp_path / "none.jsonl")])) == 1
     assert "none.jsonl" in capsys.readouterr().err
