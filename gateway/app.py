@@ -6,7 +6,7 @@ Order at a tap: frame -> confirm and dedupe -> spool commit (fsync) -> green lig
 import logging
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -15,12 +15,14 @@ from typing import Any
 import msgspec
 
 from gateway import feedback, timebase, wire
+from gateway.cards import Answer, Cards
 from gateway.clock import Clock
 from gateway.config import Config, ReaderSection
 from gateway.dedupe import Dedupe, Verdict
 from gateway.link import Connected, Denied, Heard, Link, Lost, Will
 from gateway.ports import Health, Port, Read
 from gateway.readers.base import Card, Fault
+from gateway.seal import Seal
 from gateway.spool import Limits, NotStored, Spool, Touch
 from gateway.status import Record, heartbeat, last_will
 from gateway.uplink import Uplink
@@ -65,8 +67,10 @@ class Gateway:
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         self.clock = Clock(base=timebase.from_environment(), trusted=config.clock == "trust")
         limits = Limits(config.spool.max_mb << 20, config.spool.reserve_mb << 20, config.spool.keep_days)
-        path = Path(config.data_dir) / "spool.db"
-        self.spool = Spool(path, gateway=config.gateway, clock=self.clock, limits=limits)
+        folder = Path(config.data_dir)
+        seal = Seal(folder, config.machine_key_file)
+        self.spool = Spool(folder / "spool.db", gateway=config.gateway, clock=self.clock, limits=limits, seal=seal)
+        self.cards = Cards(folder, seal)
         self.uplink = Uplink(self.spool, self.clock, lambda payload: self.link.publish(self._topic(Kind.TAP), payload))
         self.link = Link(
             config.mqtt,
@@ -96,6 +100,7 @@ class Gateway:
         """Take taps until stopped. Raises SpoolUnusable and FeedbackError before anything has begun."""
         self.lights = feedback.load(self.config.feedback)
         self.spool.open()
+        self.cards.open()
         try:
             self._start()
             while self._running:
@@ -175,7 +180,8 @@ class Gateway:
     def _is_new(self, gate: Gate, card: Card, ticks: int) -> bool:
         verdict = gate.dedupe.admits(card.text, ticks)
         if verdict is Verdict.AGAIN:
-            self.lights.again()
+            at, state = self.clock.at(ticks), self.clock.state()
+            self._show(self.cards.answer(card.text, gate.section.direction, at, state), self.lights.again)
         return verdict is Verdict.NEW
 
     def _store(self, touches: list[Touch], now: float) -> None:
@@ -187,10 +193,15 @@ class Gateway:
             return
         self.full = False
         for tap in taps:
-            self.lights.accepted()
+            answer = self.cards.answer_to(tap)
+            self._show(answer, self.lights.accepted)
             self.gates[tap.reader].record.touched(tap.at)
-            log.info("tap #%d at %s %s: %s", tap.seq, tap.reader, tap.direction, masked(tap.card))
+            log.info("tap #%d at %s %s: %s, %s", tap.seq, tap.reader, tap.direction, masked(tap.card), answer)
         self.uplink.live(taps, now)
+
+    def _show(self, answer: Answer, welcome: Callable[[], None]) -> None:
+        """Light and sound for a tap that is on disk."""
+        {Answer.KNOWN: welcome, Answer.STRANGE: self.lights.strange, Answer.NO_PASS: self.lights.no_pass}[answer]()
 
     def _refuse(self, touches: list[Touch], error: NotStored) -> None:
         if not self.full:
@@ -252,6 +263,9 @@ class Gateway:
                 self._next_beat = 0.0
             case wire.Resync(spool=spool, start=start):
                 self._resync(spool, start)
+            case wire.ListPart():
+                if self.cards.take(message):
+                    self._next_beat = 0.0  # the server sends again what it does not hear of
 
     def _resync(self, spool: str, start: int) -> None:
         if spool != self.spool.id:
@@ -267,7 +281,14 @@ class Gateway:
         for gate in self.gates.values():
             if gate.dedupe.unconfirmed:
                 gate.record.faults["unconfirmed"] = gate.dedupe.unconfirmed
-        return heartbeat(self._birth, clock=self.clock, spool=self.spool, records=records, full=self.full)
+        return heartbeat(
+            self._birth,
+            clock=self.clock,
+            spool=self.spool,
+            records=records,
+            full=self.full,
+            lists=self.cards.versions(),
+        )
 
     def _beat(self, now: float) -> None:
         if self.uplink.online and now >= self._next_beat:

@@ -13,13 +13,19 @@ class FeedbackError(RuntimeError):
 
 
 class Feedback(Protocol):
-    """Called by the main thread; must return at once."""
+    """Called by the main thread; must return at once. Only `refused` asks for another touch."""
 
     def accepted(self) -> None:
         """The tap is on disk."""
 
     def again(self) -> None:
         """The tap is on disk since the last presentation."""
+
+    def strange(self) -> None:
+        """The tap is on disk, and the school does not know the card, or it was reported lost."""
+
+    def no_pass(self) -> None:
+        """The tap is on disk, and its pupil may not leave now."""
 
     def refused(self) -> None:
         """The tap is not stored."""
@@ -34,7 +40,7 @@ class Silent:
     def accepted(self) -> None:
         """Nothing."""
 
-    again = refused = close = accepted
+    again = strange = no_pass = refused = close = accepted
 
 
 def load(pins: config.Feedback) -> Feedback:

@@ -18,11 +18,12 @@ def load(pins: Feedback) -> "Lights":
 
 
 class Lights:
-    """What a pupil sees: green and a beep for a tap on disk, two beeps for one we have, red for one that is refused."""
+    """What a pupil sees and hears: each sign is told from the others by light and by sound."""
 
     def __init__(self, pins: Feedback) -> None:
         self.green = None if pins.green is None else _gpio.LED(pins.green)
         self.red = None if pins.red is None else _gpio.LED(pins.red)
+        self.amber = None if pins.amber is None else _gpio.LED(pins.amber)
         self.buzzer = None if pins.buzzer is None else _gpio.Buzzer(pins.buzzer)
 
     def accepted(self) -> None:
@@ -35,6 +36,17 @@ class Lights:
         _pulse(self.green, on=0.5)
         _pulse(self.buzzer, on=0.08, off=0.08, times=2)
 
+    def strange(self) -> None:
+        """Amber a second (where there is none: green and red together), two long beeps: to the office."""
+        for light in [self.green, self.red] if self.amber is None else [self.amber]:
+            _pulse(light, on=1.0)
+        _pulse(self.buzzer, on=0.3, off=0.15, times=2)
+
+    def no_pass(self) -> None:
+        """Red blinks four times with as many short beeps: stay in, ask the guard."""
+        _pulse(self.red, on=0.2, off=0.2, times=4)
+        _pulse(self.buzzer, on=0.1, off=0.3, times=4)
+
     def refused(self) -> None:
         """Red a second, a long beep: touch again, nothing is stored."""
         _pulse(self.red, on=1.0)
@@ -42,7 +54,7 @@ class Lights:
 
     def close(self) -> None:
         """All off, pins back to inputs."""
-        for device in (self.green, self.red, self.buzzer):
+        for device in (self.green, self.red, self.amber, self.buzzer):
             if device is not None:
                 device.close()
 

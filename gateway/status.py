@@ -1,7 +1,7 @@
 """What the gateway says of itself: the content of the birth, the heartbeat and the last will."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,7 +59,15 @@ def last_will(birth: int) -> State:
     return State(online=False, birth=birth, at=birth, version=__version__)
 
 
-def heartbeat(birth: int, *, clock: Clock, spool: Spool, records: Iterable[Record], full: bool) -> State:
+def heartbeat(
+    birth: int,
+    *,
+    clock: Clock,
+    spool: Spool,
+    records: Iterable[Record],
+    full: bool,
+    lists: Mapping[str, str] | None = None,
+) -> State:
     """Everything the server wants to know every 20 seconds. `full`: the last tap found no room."""
     return State(
         online=True,
@@ -76,4 +84,6 @@ def heartbeat(birth: int, *, clock: Clock, spool: Spool, records: Iterable[Recor
         spool_full=full or spool.is_full(),
         version=__version__,
         readers=[record.state() for record in records],
+        lists=None if lists is None else dict(lists),
+        locked=spool.locked,
     )

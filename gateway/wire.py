@@ -17,6 +17,8 @@ ROOT = "gatebell"
 VERSION = 1
 SHARDS = 64
 MAX_TAPS = 50
+MAX_PARTS = 256
+PIECE_BYTES = 5_400  # of a gate list, before base64: a message stays under a broker's 8,192 bytes
 
 # Every bound is tighter than the databases behind it: a payload that decodes can be stored.
 # `$` alone would let a trailing line feed pass in Python's regular expressions.
@@ -56,6 +58,9 @@ Proof = Annotated[
         max_length=512, pattern=rf"^[\x21-\x7e]+{_END}", description="what an NTAG 424 DNA wrote: a URL with its MAC"
     ),
 ]
+Version = Annotated[
+    str, msgspec.Meta(pattern=rf"^[0-9a-f]{{32}}{_END}", description="digest of a gate list; says nothing else")
+]
 Short = Annotated[str, msgspec.Meta(max_length=64, pattern=rf"^[^\x00-\x1f]*{_END}")]
 
 
@@ -81,6 +86,14 @@ class ReaderHealth(StrEnum):
     UP = "up"
     DOWN = "down"
     MUTE = "mute"  # open, but only bytes that make no frame: wrong pin, baud or profile
+
+
+class ListKind(StrEnum):
+    """The three lists that a gate decides by when nobody can be asked: see gateway/gatelist.py."""
+
+    CARDS = "cards"
+    EXITS = "exits"
+    INSIDE = "inside"
 
 
 class Tap(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +140,14 @@ class ReaderState(msgspec.Struct, frozen=True, kw_only=True):
     last_card: Millis | None = None
 
 
+class Locked(msgspec.Struct, frozen=True, kw_only=True):
+    """A spool at the gate that only another machine can open: its disk was moved, its taps are missing."""
+
+    spool: SpoolId
+    next_seq: Count
+    depth: Count
+
+
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """gate -> server, topic …/state, retained: birth and heartbeat; the last will is the same with online=false.
 
@@ -147,6 +168,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     spool_full: bool = False
     version: Short = ""
     readers: Annotated[list[ReaderState], msgspec.Meta(max_length=64)] = []
+    lists: Annotated[dict[Short, Version], msgspec.Meta(max_length=8)] | None = None  # held; None: it knows no lists
+    locked: Annotated[list[Locked], msgspec.Meta(max_length=16)] = []
 
 
 class Resync(msgspec.Struct, frozen=True, kw_only=True, tag="resync", tag_field="command"):
@@ -160,8 +183,18 @@ class Announce(msgspec.Struct, frozen=True, kw_only=True, tag="announce", tag_fi
     """server -> gate, topic …/command: publish State now."""
 
 
-Command = Resync | Announce
-Message = Taps | Stored | State | Resync | Announce
+class ListPart(msgspec.Struct, frozen=True, kw_only=True, tag="list", tag_field="command"):
+    """server -> gate, topic …/command: one of the `parts` pieces of a gate list; see gateway/gatelist.py."""
+
+    kind: ListKind
+    version: Version
+    part: Annotated[int, msgspec.Meta(ge=0, lt=MAX_PARTS)]
+    parts: Annotated[int, msgspec.Meta(ge=1, le=MAX_PARTS)]
+    piece: Annotated[bytes, msgspec.Meta(min_length=1, max_length=PIECE_BYTES, description="base64")]
+
+
+Command = Resync | Announce | ListPart
+Message = Taps | Stored | State | Resync | Announce | ListPart
 
 
 class Kind(StrEnum):
