@@ -1,18 +1,23 @@
-"""The command `gatebell-gateway`: run, check, simulate, decode, forms."""
+"""The command `gatebell-gateway`: run, check, inside, simulate, decode, forms."""
 
 import argparse
 import json
 import logging
 import os
 import pkgutil
+import sqlite3
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway import config, decode, forms, readers, simulate, timebase
+from gateway import config, decode, evacuation, forms, readers, simulate, timebase
+from gateway.cards import Cards
+from gateway.clock import Clock
 from gateway.feedback import FeedbackError
-from gateway.spool import SpoolUnusable
+from gateway.seal import Seal
+from gateway.spoolfile import SpoolUnusable
+from gateway.wire import ClockState
 
 log = logging.getLogger("gateway")
 
@@ -57,6 +62,25 @@ def check(args: argparse.Namespace) -> int:
     return 0
 
 
+def say_how_many_are_inside(args: argparse.Namespace) -> int:
+    """The evacuation count, from what lies on this gate's disk: whether or not the gateway runs."""
+    settings = config.load(args.config)
+    folder = Path(settings.data_dir)
+    seal = Seal(folder, settings.machine_key_file)
+    held = Cards(folder, seal)
+    held.open()
+    clock = Clock(base=timebase.from_environment(), trusted=settings.clock == "trust")
+    word_at = held.lists.inside.at if held.lists else 0
+    try:
+        taps = evacuation.taps_since(folder / "spool.db", seal, word_at)
+    except sqlite3.Error as error:
+        print(f"{folder / 'spool.db'} cannot be read: {error}; run it as the gateway's own user", file=sys.stderr)
+        return 1
+    is_set = clock.state() is not ClockState.UNSYNCED
+    print("\n".join(evacuation.lines(evacuation.count(held.lists, taps, clock.now() if is_set else None))))
+    return 0
+
+
 def say_what_bytes_mean(args: argparse.Namespace) -> int:
     """One JSON line for each card or fault, on stdout; the known readers if this is none of them."""
     try:
@@ -84,10 +108,11 @@ def end_process(failure: threading.ExceptHookArgs) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gatebell-gateway", description="The gate's half of Gatebell.")
-    commands = parser.add_subparsers(required=True, metavar="run | check | simulate | decode | forms")
+    commands = parser.add_subparsers(required=True, metavar="run | check | inside | simulate | decode | forms")
     for name, command, text in (
         ("run", run, "take taps and send them to the school's server"),
         ("check", check, "say all that is wrong with a configuration"),
+        ("inside", say_how_many_are_inside, "say how many are inside, for an evacuation; needs no network"),
     ):
         sub = commands.add_parser(name, help=text)
         path = os.environ.get("GATEBELL_GATEWAY_CONFIG", "gateway.toml")

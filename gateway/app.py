@@ -3,6 +3,7 @@
 Order at a tap: frame -> confirm and dedupe -> spool commit (fsync) -> green light -> publish.
 """
 
+import importlib
 import logging
 import signal
 import time
@@ -14,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from gateway import feedback, timebase, wire
+from gateway import evacuation, feedback, timebase, wire
 from gateway.cards import Answer, Cards
 from gateway.clock import Clock
 from gateway.config import Config, ReaderSection
@@ -82,6 +83,7 @@ class Gateway:
         self.gates = {section.id: Gate(section, self._port(section)) for section in config.reader}
         self.lights: feedback.Feedback = feedback.Silent()
         self.watchdog = Watchdog.from_environment()
+        self.page: Any = None  # of the evacuation count, where it is asked for
         self.full = False
         self._birth = 0
         self._running = False
@@ -113,14 +115,36 @@ class Gateway:
         for gate in self.gates.values():
             gate.port.start()
         self.link.start()
+        self._start_page()
         self.watchdog.say("READY=1")
         log.info("gateway %s of %s: spool %s, next tap #%d", *self._names(), self.spool.id, self.spool.next_seq)
+
+    def _start_page(self) -> None:
+        if not self.config.evacuation.listen:
+            return
+        # By name: a gate without this page spends no memory on an HTTP server.
+        pages = importlib.import_module("gateway.evacuationpage")
+        page = pages.Page(self.config.evacuation.listen, self.config.gateway, self._counted)
+        try:
+            log.info("the evacuation count is served on port %d", page.start())
+            self.page = page
+        except pages.CannotListen as error:
+            log.error("%s", error)
+
+    def _counted(self) -> evacuation.Count:
+        """Called by the page's thread: it looks at the file and at lists that never change."""
+        lists = self.cards.lists
+        taps = evacuation.taps_since(self.spool.path, self.spool.seal, lists.inside.at if lists else 0)
+        is_set = self.clock.state() is not wire.ClockState.UNSYNCED
+        return evacuation.count(lists, taps, self.clock.now() if is_set else None)
 
     def _names(self) -> tuple[str, str]:
         return self.config.gateway, self.config.school
 
     def _end(self) -> None:
         self.watchdog.say("STOPPING=1")
+        if self.page is not None:
+            self.page.stop()
         for gate in self.gates.values():
             gate.port.stop()
         farewell = msgspec.structs.replace(self._state(), online=False)

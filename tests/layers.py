@@ -6,10 +6,20 @@ from pathlib import Path
 
 from server import FEATURES
 
-TOP = {"pipeline", "ingest", "demo", "cli", "supervisor", "check", "jobs"}
+TOP = {"pipeline", "ingest", "gatelists", "demo", "cli", "supervisor", "check", "jobs"}
 ROUTE_PARTS = {"routes", "jobs", "cli"}
-SHARED = {"gateway.wire", "gateway.timebase", "gateway.forms"}  # what the server may use of the gateway
-NEEDS = {"wire": {"msgspec"}, "timebase": {"msgspec"}, "forms": set[str]()}  # beside the standard library
+SHARED = {
+    "gateway.wire",
+    "gateway.gatelist",
+    "gateway.timebase",
+    "gateway.forms",
+}  # what the server may use of the gateway
+NEEDS = {
+    "wire": {"msgspec"},
+    "gatelist": {"gateway", "msgspec"},
+    "timebase": {"msgspec"},
+    "forms": set[str](),
+}  # beside the standard library
 READER_BANNED = {"serial", "time", "socket", "os", "threading", "select", "datetime", "paho", "subprocess", "pathlib"}
 
 
@@ -50,7 +60,7 @@ def _gateway(parts: tuple[str, ...], module: str) -> str | None:
     if _under(module, "server"):
         return f"imports {module}: the gateway never imports the server"
     if parts[1] in NEEDS and not _is_stdlib(module) and module.split(".", maxsplit=1)[0] not in NEEDS[parts[1]]:
-        return f"imports {module}: {parts[1]} needs only {' and '.join(['the standard library', *NEEDS[parts[1]]])}"
+        return f"imports {module}: {parts[1]} needs only {' and '.join(['the standard library', *sorted(NEEDS[parts[1]])])}"
     if parts[1] == "readers" and parts[2] != "__init__":
         inside = _under(module, "gateway") and _under(module, "gateway.readers")
         if (_under(module, "gateway") and not inside) or module.split(".", maxsplit=1)[0] in READER_BANNED:
@@ -70,7 +80,7 @@ def _direction(feature: str, module: str) -> str | None:
     parts = module.split(".")
     if parts[0] != "server" or len(parts) < 2:
         return None
-    if parts[1] in {"pipeline", "ingest", "demo"}:
+    if parts[1] in {"pipeline", "ingest", "gatelists", "demo"}:
         return f"imports {module}: no feature imports the top"
     if parts[1] in FEATURES and FEATURES.index(parts[1]) > FEATURES.index(feature):
         return f"imports {module}: {parts[1]} stands after {feature} in FEATURES"

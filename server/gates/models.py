@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Boolean, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.db import Base, UtcDateTime, new_id, school_column
+from server.db import Base, Encrypted, UtcDateTime, new_id, school_column
 
 
 class Gateway(Base):
@@ -22,6 +22,16 @@ class Gateway(Base):
     birth: Mapped[int] = mapped_column(BigInteger, default=0)
     heard_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # server's clock
     state: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # wire.State as sent
+
+
+class ListKey(Base):
+    """The key with which a gateway's list names cards: its own, so that one gate's list says nothing of another's."""
+
+    __tablename__ = "gate_list_key"
+
+    school_id: Mapped[str] = school_column(primary_key=True)
+    gateway_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    key: Mapped[str] = mapped_column(Encrypted)  # hex
 
 
 class Reader(Base):
