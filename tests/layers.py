@@ -60,7 +60,8 @@ def _gateway(parts: tuple[str, ...], module: str) -> str | None:
     if _under(module, "server"):
         return f"imports {module}: the gateway never imports the server"
     if parts[1] in NEEDS and not _is_stdlib(module) and module.split(".", maxsplit=1)[0] not in NEEDS[parts[1]]:
-        return f"imports {module}: {parts[1]} needs only {' and '.join(['the standard library', *sorted(NEEDS[parts[1]])])}"
+        needs = " and ".join(["the standard library", *sorted(NEEDS[parts[1]])])
+        return f"imports {module}: {parts[1]} needs only {needs}"
     if parts[1] == "readers" and parts[2] != "__init__":
         inside = _under(module, "gateway") and _under(module, "gateway.readers")
         if (_under(module, "gateway") and not inside) or module.split(".", maxsplit=1)[0] in READER_BANNED:
