@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from itertools import count
 from pathlib import Path
 from typing import IO
 
@@ -113,7 +114,8 @@ def lock_away(path: Path, error: OtherMachine) -> list[Row]:
 
 
 def _renamed(path: Path, why: str) -> Path:
-    aside = path.with_name(f"{path.name}.{why}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+    name = f"{path.name}.{why}-{time.strftime('%Y%m%d-%H%M%S')}"
+    aside = next(file for n in count(os.getpid()) if not (file := path.with_name(f"{name}-{n}")).exists())
     path.rename(aside)
     for tail in ("-wal", "-shm"):
         with suppress(FileNotFoundError):

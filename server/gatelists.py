@@ -26,9 +26,11 @@ from server.attendance.rules import Policy as AttendancePolicy
 from server.calendar import service as calendar
 from server.cards.models import Card, CardState
 from server.db import DATABASE_AWAY, db, insert_new, table, transaction
+from server.errors import Refused
 from server.gates import rules
 from server.gates.models import Gateway, ListKey
 from server.people.models import Pupil, SchoolClass
+from server.pipeline import ODD_FACT
 from server.schools.models import School
 
 log = logging.getLogger(__name__)
@@ -245,7 +247,7 @@ class Lister:
             lacking = any(_lacks(each, held, now) for each, held in zip(told, gates.values(), strict=True))
             if lacking or now >= self._due.get(school_id, 0.0):
                 self._due[school_id] = now + REFRESH
-                self._refresh(db.session.get_one(School, school_id), gates, now)
+                self._refresh_guarded(school_id, gates, now)
                 db.session.rollback()
 
     def _schools(self) -> dict[str, dict[str, dict[str, str]]]:
@@ -257,6 +259,15 @@ class Lister:
                 found.setdefault(school_id, {})[gateway_id] = held
         db.session.rollback()
         return found
+
+    def _refresh_guarded(self, school_id: str, gates: Mapping[str, dict[str, str]], now: float) -> None:
+        """One school's odd fact must stop neither the other schools' lists nor the taps that this worker takes."""
+        try:
+            self._refresh(db.session.get_one(School, school_id), gates, now)
+        except DATABASE_AWAY:
+            raise
+        except (*ODD_FACT, Refused):
+            log.exception("the lists of school %s cannot be made; its gates go on with those they have", school_id)
 
     def _refresh(self, school: School, gates: Mapping[str, dict[str, str]], now: float) -> None:
         shown = clock.now()

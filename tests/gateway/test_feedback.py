@@ -10,7 +10,7 @@ from gpiozero.pins.mock import MockFactory, MockPin
 from gateway import config, feedback
 from gateway.feedback import FeedbackError, Silent
 
-GREEN, RED, BUZZER = 17, 27, 22
+GREEN, RED, BUZZER, AMBER = 17, 27, 22, 5
 
 
 @pytest.fixture
@@ -55,6 +55,28 @@ def test_a_repeated_card_is_green_with_two_beeps(lights: feedback.Feedback, pins
 def test_a_refused_tap_is_red_and_never_green(lights: feedback.Feedback, pins: MockFactory) -> None:
     lights.refused()
     assert edges(pins, RED, count=3) == [False, True, False]
+    assert edges(pins, GREEN, count=1) == [False]
+
+
+def test_a_strange_card_is_amber_with_two_long_beeps(pins: MockFactory) -> None:
+    lights = feedback.load(config.Feedback(green=GREEN, red=RED, amber=AMBER, buzzer=BUZZER))
+    lights.strange()
+    assert edges(pins, BUZZER, count=5) == [False, True, False, True, False]
+    assert edges(pins, AMBER, count=3) == [False, True, False]
+    assert edges(pins, GREEN, count=1) == edges(pins, RED, count=1) == [False]
+    lights.close()
+
+
+def test_without_an_amber_light_green_and_red_are_on_together(lights: feedback.Feedback, pins: MockFactory) -> None:
+    lights.strange()
+    assert edges(pins, GREEN, count=3) == edges(pins, RED, count=3) == [False, True, False]
+
+
+def test_an_exit_without_a_pass_blinks_red_with_as_many_beeps_and_is_never_green(
+    lights: feedback.Feedback, pins: MockFactory
+) -> None:
+    lights.no_pass()
+    assert edges(pins, RED, count=9) == edges(pins, BUZZER, count=9) == [False] + [True, False] * 4
     assert edges(pins, GREEN, count=1) == [False]
 
 
