@@ -16,7 +16,7 @@ from gateway import spool as module
 from gateway.clock import Clock
 from gateway.salvage import Row
 from gateway.seal import Seal
-from gateway.spool import Spool
+from gateway.spool import Limits, Spool
 from gateway.wire import Kind, Tap
 from tests import services
 from tests.gateway.conftest import Write
@@ -27,6 +27,7 @@ from tests.gateway.test_seal import seal_of
 from tests.gateway.test_spool import no_larger_files, put
 
 CARDS = many(24, seed=4711)
+SMALL = Limits(reserve=1)
 
 
 def spellings(card: str) -> list[bytes]:
@@ -92,7 +93,7 @@ def first_format(folder: Path, seal: Seal, clock: Clock, *, crash: bool = False,
         patch.setattr(salvage, "body", lambda row, seal: plain(row.tap, stored=row.stored))
         patch.setattr(module, "SCHEMA", module.SCHEMA.replace("user_version = 2", "user_version = 1"))
         patch.setattr(module.spoolfile, "claim", lambda db, seal: None)
-        spool = Spool(folder / "spool.db", gateway=GATE, clock=clock, seal=seal)
+        spool = Spool(folder / "spool.db", gateway=GATE, clock=clock, limits=SMALL, seal=seal)
         spool.open()
         taps = [tap for card in CARDS[:12] for tap in spool.put([_touch(card)])]
         spool.done([tap.id for tap in taps[:4]])
@@ -117,7 +118,7 @@ def test_an_old_spool_is_sealed_and_loses_nothing(tmp_path: Path, clock: Clock, 
     seal = seal_of(tmp_path)
     waiting = first_format(tmp_path / "data", seal, clock, crash=crash)
     assert found_in(tmp_path / "data", CARDS)  # the search itself works
-    spool = Spool(tmp_path / "data" / "spool.db", gateway=GATE, clock=clock, seal=seal)
+    spool = Spool(tmp_path / "data" / "spool.db", gateway=GATE, clock=clock, limits=SMALL, seal=seal)
     spool.open()
     assert found_in(tmp_path / "data", CARDS) == set()
     rescued = spool.unsent(limit=50)[len(waiting) :]  # the rotten one, from an older page in the WAL
@@ -133,7 +134,7 @@ def test_an_old_spool_on_a_full_disk_is_used_as_it_is(
 ) -> None:
     seal = seal_of(tmp_path)
     waiting = first_format(tmp_path / "data", seal, clock, more=30)
-    spool = Spool(tmp_path / "data" / "spool.db", gateway=GATE, clock=clock, seal=seal)
+    spool = Spool(tmp_path / "data" / "spool.db", gateway=GATE, clock=clock, limits=SMALL, seal=seal)
     with no_larger_files(40_000):
         spool.open()
         assert spool.unsent(limit=5) == waiting[:5]
@@ -146,7 +147,7 @@ def test_an_old_spool_on_a_full_disk_is_used_as_it_is(
 
 def opened(folder: Path, clock: Clock, seal: Seal) -> Spool:
     """The spool of this disk in this machine."""
-    spool = Spool(folder / "spool.db", gateway=GATE, clock=clock, seal=seal)
+    spool = Spool(folder / "spool.db", gateway=GATE, clock=clock, limits=SMALL, seal=seal)
     spool.open()
     return spool
 
