@@ -22,6 +22,7 @@ def packed(
     free: Mapping[str, list[tuple[int, int]]] | None = None,
     passes: Iterable[Pass] = (),
     at: int = MORNING,
+    days_from: int = MORNING - 8 * HOUR,
 ) -> dict[ListKind, bytes]:
     """The three lists of a school whose n-th pupil holds the n-th card, every second one a senior."""
     cards = gatelist.packed(
@@ -39,8 +40,8 @@ def packed(
     exits = ExitList(
         cards=version,
         strict=strict,
-        starts=MORNING - 8 * HOUR,
-        ends=MORNING + 160 * HOUR,
+        starts=days_from,
+        ends=days_from + 168 * HOUR,
         free=dict(free or {}),
         passes=list(passes),
     )
