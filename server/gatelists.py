@@ -4,6 +4,7 @@ A gate says in its State which lists it holds, and is sent only what differs. Wh
 looked at once a minute; a change of a card, a class, a bell or a pass reaches its gates within that minute.
 """
 
+import hashlib
 import logging
 import secrets
 import threading
@@ -106,7 +107,9 @@ def roster_of(school_id: str) -> Roster:
     classes = sorted({(row.grade, row.name, row.timetable) for row in held})
     groups = {each: number for number, each in enumerate(classes)}
     pupils = {row.id: groups[row.grade, row.name, row.timetable] for row in held}
-    holders = {pupil: number for number, pupil in enumerate(sorted(pupils, key=_shuffled))}
+    secret = crypt.look_up(f"order of the gate lists of {school_id}").encode()
+    shuffled = sorted(pupils, key=lambda pupil: hashlib.blake2b(pupil.bytes, key=secret).digest())
+    holders = {pupil: number for number, pupil in enumerate(shuffled)}
     cards = [(row.text, holders[row.id]) for row in held]
     cards += [(row.text, gatelist.NOBODY) for row in rows if row.state in {CardState.LOST, CardState.BLOCKED}]
     return Roster(
@@ -115,10 +118,6 @@ def roster_of(school_id: str) -> Roster:
         cards=tuple(sorted(cards)),
         holders=holders,
     )
-
-
-def _shuffled(pupil_id: uuid.UUID) -> str:
-    return crypt.look_up(f"place in a gate list {pupil_id}")
 
 
 def _printable(name: str) -> str:
