@@ -5,7 +5,6 @@ A decision is only light and sound. The tap is stored and sent whatever it says,
 
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -74,6 +73,11 @@ def joined(raw: Mapping[ListKind, bytes]) -> Lists | None:
     return Lists(cards, exits, inside, cards.holders(), tuple(cards.group_numbers()), passes)
 
 
+def _nobody_known(cards: bytes) -> bytes:
+    """Stands in for a lost list of who is inside: no word since 1970."""
+    return gatelist.packed(InsideList(cards=gatelist.version(cards), at=0, holders=b""))
+
+
 class Cards:
     """The lists that this gate holds, on its disk too (sealed), and those on their way to it."""
 
@@ -86,24 +90,29 @@ class Cards:
         self._pieces = {kind: Pieces() for kind in ListKind}
 
     def open(self) -> None:
-        """Take what lies on the disk. What cannot be read is asked of the server anew, by not naming it."""
-        kept: dict[ListKind, bytes] = {}
-        for kind in ListKind:
-            with suppress(FileNotFoundError):
-                kept |= self._read(kind)
-        try:
-            self.lists = joined(kept)
-        except BadList as error:
-            log.error("the card list on the disk is damaged, and asked for again: %s", error)
-        self._raw = kept if self.lists else {}
+        """Take what lies on the disk. What cannot be read is asked of the server anew, by not naming it.
 
-    def _read(self, kind: ListKind) -> dict[ListKind, bytes]:
+        Who is inside is written every minute, so it is what a power cut spoils: the others decide without it.
+        """
+        kept = {kind: raw for kind in ListKind if (raw := self._read(kind))}
+        stand_in = {ListKind.INSIDE: _nobody_known(kept.get(ListKind.CARDS, b""))}
+        for lists in (kept, kept | stand_in):
+            try:
+                self.lists = joined(lists)
+            except BadList as error:
+                log.error("the card list on the disk is damaged, and asked for again: %s", error)
+            if self.lists is not None:
+                self._raw = lists
+                return
+
+    def _read(self, kind: ListKind) -> bytes:
         try:
-            return {kind: self.seal.open(self._path(kind).read_bytes(), f"list {kind}".encode())}
+            return self.seal.open(self._path(kind).read_bytes(), f"list {kind}".encode())
+        except FileNotFoundError:
+            return b""
         except (Foreign, OSError) as error:
-            if not isinstance(error, FileNotFoundError):
-                log.error("the list of %s on the disk cannot be read, and is asked for again: %s", kind, error)
-            return {}
+            log.error("the list of %s on the disk cannot be read, and is asked for again: %s", kind, error)
+            return b""
 
     def _path(self, kind: ListKind) -> Path:
         return self.folder / f"{kind}.list"

@@ -1,6 +1,6 @@
 """The lists that a gate decides by when nobody can be asked, and their way over the wire in pieces.
 
-Three documents, apart because they change at different speeds: which cards there are (some 40 kB for 3,000 pupils,
+Three documents, apart because they change at different speeds: which cards there are (some 30 kB for 3,000 pupils,
 when cards change), who may leave when (1 kB, daily), who is inside (1 kB, all morning). A card stands in them as a
 keyed hash with a key of that gate alone, its holder as a number that means nothing elsewhere: no name, no card.
 

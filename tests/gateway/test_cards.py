@@ -107,19 +107,37 @@ def test_a_new_set_counts_only_when_it_is_whole(cards: Cards) -> None:
     assert [say(cards, ADA, OUT), say(cards, BEN)] == [Answer.NO_PASS, Answer.KNOWN]
 
 
+@pytest.mark.parametrize("kind", [ListKind.CARDS, ListKind.EXITS])
 def test_a_power_cut_between_the_files_leaves_a_gate_without_a_list_and_not_with_a_wrong_one(
-    cards: Cards, tmp_path: Path, seal: Seal
+    cards: Cards, tmp_path: Path, seal: Seal, kind: ListKind
 ) -> None:
     told(cards, packed([ADA]))
-    old = (tmp_path / "inside.list").read_bytes()
+    old = (tmp_path / f"{kind}.list").read_bytes()
     told(cards, packed([BEN]))
-    (tmp_path / "inside.list").write_bytes(old)
+    (tmp_path / f"{kind}.list").write_bytes(old)
     again = Cards(tmp_path, seal)
     again.open()
     assert again.lists is None and again.versions() == {} and say(again, EVE) is Answer.KNOWN
 
 
-@pytest.mark.parametrize("kind", list(ListKind))
+@pytest.mark.parametrize("spoilt", [b"", b"not sealed", None], ids=["empty", "noise", "gone"])
+def test_without_the_list_of_who_is_inside_a_gate_still_decides(
+    cards: Cards, tmp_path: Path, seal: Seal, spoilt: bytes | None
+) -> None:
+    raw = packed([ADA, BEN], strict=True, inside=[0, 1])
+    told(cards, raw)
+    file = tmp_path / "inside.list"
+    file.unlink() if spoilt is None else file.write_bytes(spoilt)
+    again = Cards(tmp_path, seal)
+    again.open()
+    assert [say(again, ADA), say(again, EVE), say(again, BEN, OUT)] == [Answer.KNOWN, Answer.STRANGE, Answer.NO_PASS]
+    assert again.lists and again.lists.inside.numbers() == set() and again.lists.inside.at == 0
+    assert again.versions()["inside"] != cards.versions()["inside"]
+    told(again, {ListKind.INSIDE: raw[ListKind.INSIDE]})
+    assert again.lists.inside.numbers() == {0, 1} and again.versions() == cards.versions()
+
+
+@pytest.mark.parametrize("kind", [ListKind.CARDS, ListKind.EXITS])
 def test_a_damaged_list_is_asked_for_again(cards: Cards, tmp_path: Path, seal: Seal, kind: ListKind) -> None:
     told(cards, packed([ADA]))
     file = tmp_path / f"{kind}.list"
