@@ -47,6 +47,15 @@ def test_every_kind_and_struct_is_documented() -> None:
 
 def test_the_page_about_the_wire_names_every_kind_and_field() -> None:
     page = (DOCS / "wire.md").read_text("utf-8")
-    for struct in (wire.Tap, wire.Taps, wire.Stored, wire.State, wire.ReaderState, wire.Resync, wire.Locked, wire.ListPart):
+    for struct in (
+        wire.Tap,
+        wire.Taps,
+        wire.Stored,
+        wire.State,
+        wire.ReaderState,
+        wire.Resync,
+        wire.Locked,
+        wire.ListPart,
+    ):
         for field in msgspec.structs.fields(struct):
             assert f"`{field.name}`" in page, f"docs/wire.md does not explain {struct.__name__}.{field.name}"
