@@ -46,8 +46,10 @@ def body(row: Row, seal: Seal) -> str:
     """What stands in the file."""
     tap = row.tap
     secret = tap.card if tap.sun is msgspec.UNSET else f"{tap.card} {tap.sun}"
-    fields = msgspec.structs.asdict(tap) | {"card": seal.seal_text(secret, tap.id), "sun": msgspec.UNSET}
-    text = _encode(Kept(**fields))
+    bare = tap if tap.sun is msgspec.UNSET else msgspec.structs.replace(tap, sun=msgspec.UNSET)
+    sealed = seal.seal_text(secret, tap.id)
+    # in the bytes, where both are plain letters: a third of the time that another struct takes
+    text = _encode(bare).replace(b'"card":"%b"' % tap.card.encode(), b'"card":"%b"' % sealed.encode(), 1)
     return f"{'S' if row.stored else 'U'}{zlib.crc32(text):08x}{text.decode()}"
 
 
