@@ -1,4 +1,4 @@
-"""The command `gatebell-gateway`: run, check, enrol, simulate, decode, forms."""
+"""The command `gatebell-gateway`: run, check, enrol, inside, simulate, decode, forms."""
 
 import argparse
 import importlib
@@ -11,13 +11,14 @@ from pathlib import Path
 
 from gateway import config, timebase
 from gateway.feedback import FeedbackError
-from gateway.spool import SpoolUnusable
+from gateway.spoolfile import SpoolUnusable
 
 log = logging.getLogger("gateway")
 
 SWITCH_S = 0.0005  # the main thread must not wait 5 ms for paho's whenever it has touched the disk or a socket
 OTHERS = {  # loaded only when they are called: a gate that takes taps does not carry them
     "enrol": ("gateway.enrol:add_arguments", "take the file that the school's server wrote for this gate"),
+    "inside": ("gateway.inside:add_arguments", "how many are inside, by what this gate knows: also without a network"),
     "simulate": ("gateway.simulate:add_arguments", "readers on pseudo-terminals, for load, training and tests"),
     "decode": ("gateway.told:add_decode", "what bytes of a reader mean"),
     "forms": ("gateway.told:add_forms", "a card's number in every spelling that readers and printers use"),
@@ -72,7 +73,7 @@ def end_process(failure: threading.ExceptHookArgs) -> None:
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gatebell-gateway", description="The gate's half of Gatebell.")
-    commands = parser.add_subparsers(required=True, metavar="run | check | enrol | simulate | decode | forms")
+    commands = parser.add_subparsers(required=True, metavar="run | check | enrol | inside | simulate | decode | forms")
     for name, command, text in (
         ("run", run, "take taps and send them to the school's server"),
         ("check", check, "say all that is wrong with a configuration"),

@@ -3,10 +3,11 @@
 Order at a tap: frame -> confirm and dedupe -> spool commit (fsync) -> green light -> publish.
 """
 
+import importlib
 import logging
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -14,13 +15,15 @@ from typing import Any
 
 import msgspec
 
-from gateway import feedback, timebase, wire
+from gateway import evacuation, feedback, timebase, wire
+from gateway.cards import Answer, Cards
 from gateway.clock import Clock
 from gateway.config import Config, ReaderSection
 from gateway.dedupe import Dedupe, Verdict
 from gateway.link import Connected, Denied, Heard, Link, Lost, Will
 from gateway.ports import Health, Port, Read
 from gateway.readers.base import Card, Fault
+from gateway.seal import Seal
 from gateway.selftest import Asked, Examination, Surroundings, Writing
 from gateway.spool import Limits, NotStored, Spool, Touch
 from gateway.status import REFUSED, Record, heartbeat, last_will
@@ -65,8 +68,10 @@ class Gateway:
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         self.clock = Clock(base=timebase.from_environment(), trusted=config.clock == "trust")
         limits = Limits(config.spool.max_mb << 20, config.spool.reserve_mb << 20, config.spool.keep_days)
-        path = Path(config.data_dir) / "spool.db"
-        self.spool = Spool(path, gateway=config.gateway, clock=self.clock, limits=limits)
+        folder = Path(config.data_dir)
+        seal = Seal(folder, config.machine_key_file)
+        self.spool = Spool(folder / "spool.db", gateway=config.gateway, clock=self.clock, limits=limits, seal=seal)
+        self.cards = Cards(folder, seal)
         self.uplink = Uplink(self.spool, self.clock, lambda payload: self.link.publish(self._topic(Kind.TAP), payload))
         self.link = Link(
             config.mqtt,
@@ -80,6 +85,7 @@ class Gateway:
         self.watchdog = Watchdog.from_environment()
         self.examination = Examination()
         self.writing = Writing()
+        self.page: Any = None  # of the evacuation count, where it is asked for
         self.full = False
         self._birth = 0
         self._running = False
@@ -98,6 +104,7 @@ class Gateway:
         """Take taps until stopped. Raises SpoolUnusable and FeedbackError before anything has begun."""
         self.lights = feedback.load(self.config.feedback)
         self.spool.open()
+        self.cards.open()
         try:
             self._start()
             while self._running:
@@ -110,14 +117,36 @@ class Gateway:
         for gate in self.gates.values():
             gate.port.start()
         self.link.start()
+        self._start_page()
         self.watchdog.say("READY=1")
         log.info("gateway %s of %s: spool %s, next tap #%d", *self._names(), self.spool.id, self.spool.next_seq)
+
+    def _start_page(self) -> None:
+        if not self.config.evacuation.listen:
+            return
+        # By name: a gate without this page spends no memory on an HTTP server.
+        pages = importlib.import_module("gateway.evacuationpage")
+        page = pages.Page(self.config.evacuation.listen, self.config.gateway, self._counted)
+        try:
+            log.info("the evacuation count is served on port %d", page.start())
+            self.page = page
+        except pages.CannotListen as error:
+            log.error("%s", error)
+
+    def _counted(self) -> evacuation.Count:
+        """Called by the page's thread: it looks at the file and at lists that never change."""
+        lists = self.cards.lists
+        taps = evacuation.taps_since(self.spool.path, self.spool.seal, lists.inside.at if lists else 0)
+        is_set = self.clock.state() is not wire.ClockState.UNSYNCED
+        return evacuation.count(lists, taps, self.clock.now() if is_set else None)
 
     def _names(self) -> tuple[str, str]:
         return self.config.gateway, self.config.school
 
     def _end(self) -> None:
         self.watchdog.say("STOPPING=1")
+        if self.page is not None:
+            self.page.stop()
         for gate in self.gates.values():
             gate.port.stop()
         farewell = msgspec.structs.replace(self._state(), online=False)
@@ -178,7 +207,8 @@ class Gateway:
     def _is_new(self, gate: Gate, card: Card, ticks: int) -> bool:
         verdict = gate.dedupe.admits(card.text, ticks)
         if verdict is Verdict.AGAIN:
-            self.lights.again()
+            at, state = self.clock.at(ticks), self.clock.state()
+            self._show(self.cards.answer(card.text, gate.section.direction, at, state), self.lights.again)
         return verdict is Verdict.NEW
 
     def _store(self, touches: list[Touch], now: float) -> None:
@@ -190,10 +220,15 @@ class Gateway:
             return
         self.full = False
         for tap in taps:
-            self.lights.accepted()
+            answer = self.cards.answer_to(tap)
+            self._show(answer, self.lights.accepted)
             self.gates[tap.reader].record.touched(tap.at)
-            log.info("tap #%d at %s %s: %s", tap.seq, tap.reader, tap.direction, masked(tap.card))
+            log.info("tap #%d at %s %s: %s, %s", tap.seq, tap.reader, tap.direction, masked(tap.card), answer)
         self.uplink.live(taps, now)
+
+    def _show(self, answer: Answer, welcome: Callable[[], None]) -> None:
+        """Light and sound for a tap that is on disk."""
+        {Answer.KNOWN: welcome, Answer.STRANGE: self.lights.strange, Answer.NO_PASS: self.lights.no_pass}[answer]()
 
     def _refuse(self, touches: list[Touch], error: NotStored) -> None:
         if not self.full:
@@ -257,6 +292,9 @@ class Gateway:
                 self._resync(spool, start)
             case wire.SelfTest():
                 self.examination.begin(message, now, self.clock)
+            case wire.ListPart():
+                if self.cards.take(message):
+                    self._next_beat = 0.0  # the server sends again what it does not hear of
 
     def _resync(self, spool: str, start: int) -> None:
         if spool != self.spool.id:
@@ -279,10 +317,20 @@ class Gateway:
             records=records,
             full=self.full,
             tested=self.examination.found,
+            lists=self.cards.versions(),
         )
         return msgspec.structs.replace(state, credential=self.link.credential)
 
+    def _lasting(self) -> frozenset[feedback.Lasting]:
+        dead = any(gate.record.health is not ReaderHealth.UP for gate in self.gates.values())
+        return frozenset(
+            sign
+            for sign, holds in ((feedback.Lasting.OFFLINE, not self.uplink.online), (feedback.Lasting.DEAD, dead))
+            if holds
+        )
+
     def _beat(self, now: float) -> None:
+        self.lights.show(self._lasting(), now)
         if self.uplink.online and now >= self._next_beat:
             self._next_beat = now + self.config.heartbeat_s
             self.link.publish(self._topic(Kind.STATE), wire.encode(self._state()), retain=True)

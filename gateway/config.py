@@ -17,6 +17,7 @@ import msgspec
 
 from gateway import devices, enrolled, readers
 from gateway.devices import Devices
+from gateway.machine import identify
 from gateway.readers.base import Reader
 from gateway.wire import Direction, Name
 
@@ -25,7 +26,11 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Pin = Annotated[int, msgspec.Meta(ge=0, le=27)]
 Shard = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{2}$")]
-PATTERNS = {r"'^[a-z0-9]": "only a-z, 0-9 and '-', at most 32 characters", r"'^[0-9]{2}": "two digits, like 00"}
+PATTERNS = {
+    r"'^[a-z0-9]": "only a-z, 0-9 and '-', at most 32 characters",
+    r"'^[0-9]{2}": "two digits, like 00",
+    r"'^$|": "an address and a port, like 0.0.0.0:8088",
+}
 STAND_INS = {  # for keys that are missing or wrong, and told as such
     "school": "school",
     "gateway": "gateway",
@@ -74,7 +79,14 @@ class Feedback(Section, frozen=True, kw_only=True):
 
     green: Pin | None = None
     red: Pin | None = None
+    amber: Pin | None = None
     buzzer: Pin | None = None
+
+
+class Evacuation(Section, frozen=True, kw_only=True):
+    """The page that says how many are inside, on the gate's own network."""
+
+    listen: Annotated[str, msgspec.Meta(pattern=r"^$|^[^:]+:[0-9]{1,5}$")] = ""
 
 
 class ReaderSection(Section, frozen=True, kw_only=True):
@@ -108,12 +120,14 @@ class Config(Section, frozen=True, kw_only=True):
     school: Name
     gateway: Name
     data_dir: str
+    machine_key_file: str = ""
     shard: Shard = "00"
     clock: Literal["check", "trust"] = "check"
     heartbeat_s: Seconds = 20.0
     mqtt: Mqtt = Mqtt()
     spool: SpoolSection = SpoolSection()
     feedback: Feedback = Feedback()
+    evacuation: Evacuation = Evacuation()
     reader: tuple[ReaderSection, ...]
 
 
@@ -322,6 +336,18 @@ def _doubts(config: Config, machine: Devices) -> Iterator[str]:
             yield f"reader[{number}].port: warning: {doubt}"
         elif reader.port.startswith("/") and not Path(reader.port).exists():
             yield f"reader[{number}].port: warning: {reader.port} is not there now"
+    yield from _machine_doubts(config)
+
+
+def _machine_doubts(config: Config) -> Iterator[str]:
+    file = config.machine_key_file
+    if file and not os.access(file, os.R_OK):
+        yield f"machine_key_file: warning: {file} cannot be read; without it the taps sealed with it cannot be sent"
+    elif not identify(file).is_secret:
+        yield (
+            "machine_key_file: warning: this machine has no number of its own, so whoever takes its disk can read the"
+            " cards on it; keep 32 random bytes on another medium and name that file here"
+        )
 
 
 def _can_be_made(folder: Path) -> bool:

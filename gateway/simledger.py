@@ -17,6 +17,7 @@ from typing import IO
 import msgspec
 
 from gateway import salvage, wire
+from gateway.seal import Foreign, Seal
 from gateway.simfaults import Expected, Kind
 
 NEAR_MS = 30_000  # between a card at the reader and its tap, should the gate's clock or the machine be slow
@@ -99,6 +100,8 @@ def taps(path: Path) -> list[Stored]:
         with path.open("rb") as file:
             is_sqlite = file.read(16) == b"SQLite format 3\x00"
         return list(_of_sqlite(path) if is_sqlite else _of_csv(path))
+    except Foreign as error:
+        raise LedgerError(f"{path}: {error}; compare it on the machine of its gateway") from None
     except (KeyError, ValueError, sqlite3.DatabaseError) as error:
         wanted = "a spool.db, the server's SQLite file, or a CSV with the columns card, reader and at"
         raise LedgerError(f"{path}: {error}; give {wanted}") from None
@@ -108,7 +111,8 @@ def _of_sqlite(path: Path) -> Iterator[Stored]:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as base:
         names = {name for _, name, *_ in base.execute("PRAGMA table_info(tap)")}
         if "body" in names:
-            rows = (salvage.read(body) for (body,) in base.execute("SELECT body FROM tap"))
+            seal = Seal(path.parent)  # a spool can be read on its own machine only
+            rows = (salvage.read(body, seal) for (body,) in base.execute("SELECT body FROM tap"))
             yield from (Stored(row.tap.at, row.tap.reader, row.tap.card) for row in rows if row is not None)
         else:
             for at, reader, card in base.execute("SELECT at, reader_id, card FROM tap"):

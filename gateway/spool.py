@@ -1,30 +1,32 @@
 """The taps on disk: SQLite that survives a pulled plug, kept until the server says Stored and some days more.
 
 `put` returns after the fsync; only then may a light turn green. A tap leaves by its id in a Stored and in no other way.
-Every body carries a crc32, so that rows of a broken file can be told good from bad (see salvage.py).
+Every body carries a crc32, so that rows of a broken file can be told good from bad (see salvage.py), and its card only
+sealed for this machine (see seal.py). What is done to the file itself is in spoolfile.py.
 """
 
-import fcntl
 import logging
-import os
 import re
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from gateway import salvage
+from gateway import salvage, spoolfile
 from gateway.clock import Clock
 from gateway.reserve import Reserve
 from gateway.salvage import Row
-from gateway.wire import ClockState, Direction, Tap, new_tap_id
+from gateway.seal import Seal
+from gateway.spoolfile import NotStored, OtherMachine, SpoolFull, SpoolUnusable
+from gateway.wire import ClockState, Direction, Locked, Tap, new_tap_id
 
 log = logging.getLogger("gateway.spool")
 
-SCHEMA_VERSION = 1
+__all__ = ["Limits", "NotStored", "Spool", "SpoolFull", "SpoolUnusable", "Touch"]
+
+SCHEMA_VERSION = spoolfile.FORMAT
 SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -36,14 +38,6 @@ PRAGMA user_version = {SCHEMA_VERSION};
 INSERT INTO meta VALUES ('spool', lower(hex(randomblob(8))));
 COMMIT;
 """
-NOT_THE_FILE = {  # errors that say nothing against the file: it is not set aside for them
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-}
 PAGE = 4096
 MOST_TAPS = 1 << 53
 FULL_AT = 0.95
@@ -51,18 +45,6 @@ SETTLE_S = 1.0
 IDLE_S = 5.0
 PRUNE_S = 600.0
 DAY_MS = 86_400_000
-
-
-class NotStored(Exception):
-    """The tap is not on disk, so the light stays red; the text says why."""
-
-
-class SpoolFull(NotStored):
-    """The spool has reached its limit with taps that the server has not stored yet, or the disk is full."""
-
-
-class SpoolUnusable(Exception):
-    """The spool cannot be opened; the text says what to do."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +71,17 @@ class Limits:
 class Spool:
     """The one file of a gateway; used by one thread. `open` before anything else."""
 
-    def __init__(self, path: Path, *, gateway: str, clock: Clock, limits: Limits = Limits()) -> None:
+    def __init__(
+        self, path: Path, *, gateway: str, clock: Clock, limits: Limits = Limits(), seal: Seal | None = None
+    ) -> None:
         self.path = path
         self.gateway = gateway
+        self.seal = seal or Seal(path.parent)
         self.clock = clock
         self.limits = limits
         self.id = ""
         self.next_seq = 1
+        self.locked: list[Locked] = []  # what lies beside it, sealed by another machine
         self._reserve = Reserve(path.with_suffix(".reserve"), limits.reserve)
         self._lock: IO[str] | None = None
         self._changed = 0.0  # monotonic time of the last change not yet committed, or 0
@@ -106,7 +92,7 @@ class Spool:
         """Lock, check, set a bad file aside, bring back what can be read. Raises SpoolUnusable."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self.path.with_suffix(".lock"))
+            self._lock = spoolfile.lock(self.path.with_suffix(".lock"))
         except OSError as error:
             folder = f"{self.path.parent} cannot be used: {error.strerror}"
             raise SpoolUnusable(f"{folder}; data_dir must be a folder that this user may write to") from None
@@ -121,15 +107,19 @@ class Spool:
 
     def _open(self) -> None:
         self._reserve.drop()  # a full disk must not keep us from starting
-        rescued = salvage.rows(_wal(self.path))
+        rescued = salvage.rows(spoolfile.wal(self.path), self.seal)
         try:
             self._connect()
-        except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in NOT_THE_FILE:
-                raise
-            rescued = self._set_aside(error, rescued)
+        except OtherMachine as error:
+            rescued = spoolfile.lock_away(self.path, error)
             self._connect()
-        self._restore(rescued)
+        except sqlite3.DatabaseError as error:
+            if not spoolfile.is_blamed(error):
+                raise
+            rescued = spoolfile.set_aside(self.path, error, rescued, self.seal)
+            self._connect()
+        self._restore([*rescued, *spoolfile.unlocked(self.path, self.seal)])
+        self.locked = spoolfile.locked(self.path)
         self._reserve.take()
 
     def close(self) -> None:
@@ -154,12 +144,12 @@ class Spool:
         except sqlite3.OperationalError as error:
             self._roll_back()
             if not self._reserve.give_up():
-                raise _not_stored(error) from None
+                raise spoolfile.not_stored(error) from None
         try:
             return self._write(touches)
         except sqlite3.OperationalError as error:
             self._roll_back()
-            raise _not_stored(error) from None
+            raise spoolfile.not_stored(error) from None
 
     def _write(self, touches: Sequence[Touch]) -> list[Tap]:
         taps = [self._tap(seq, touch) for seq, touch in enumerate(touches, self.next_seq)]
@@ -187,7 +177,10 @@ class Spool:
         self._begin()
         self._db.executemany(
             "INSERT INTO tap (seq, id, body, stored_at) VALUES (?, ?, ?, ?)",
-            [(r.tap.seq, r.tap.id, salvage.body(r), self.clock.now() if r.stored else None) for r in rows],
+            [
+                (row.tap.seq, row.tap.id, salvage.body(row, self.seal), self.clock.now() if row.stored else None)
+                for row in rows
+            ],
         )
 
     # taps out
@@ -197,9 +190,9 @@ class Spool:
         rows = self._db.execute(
             "SELECT seq, body FROM tap WHERE stored_at IS NULL AND seq > ? ORDER BY seq LIMIT ?", (after, limit)
         ).fetchall()
-        good = [row.tap for _, body in rows if (row := salvage.read(body)) is not None]
+        good = [row.tap for _, body in rows if (row := salvage.own(body, self.seal)) is not None]
         if len(good) < len(rows):
-            self._quarantine(seq for seq, body in rows if salvage.read(body) is None)
+            self._quarantine(seq for seq, body in rows if salvage.own(body, self.seal) is None)
             return self.unsent(limit=limit, after=after)
         return good
 
@@ -291,7 +284,7 @@ class Spool:
 
     def _connect(self) -> None:
         self._db = sqlite3.connect(self.path, isolation_level=None)
-        self._db.text_factory = _text
+        self._db.text_factory = spoolfile.text
         try:
             self._prepare()
         except sqlite3.DatabaseError:
@@ -312,6 +305,7 @@ class Spool:
         # a quick_check would pass over the indexes
         if self._db.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("the integrity check fails")
+        spoolfile.claim(self._db, self.seal)
         self._db.execute(f"PRAGMA max_page_count = {max(16, self.limits.size // PAGE)}").fetchall()
         self._number()
 
@@ -324,17 +318,6 @@ class Spool:
         if not re.fullmatch("[0-9a-f]{16}", self.id) or not 0 <= last < MOST_TAPS:
             raise sqlite3.DatabaseError("spool id or numbers are no such")
         self.next_seq = last + 1
-
-    def _set_aside(self, error: sqlite3.DatabaseError, rescued: list[Row]) -> list[Row]:
-        """Rename a bad file, never delete it; gives the rows that can be read from it."""
-        aside = self.path.with_name(f"{self.path.name}.bad-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
-        self.path.rename(aside)
-        for tail in ("-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                self.path.with_name(self.path.name + tail).rename(aside.with_name(aside.name + tail))
-        found = salvage.merge([*salvage.rows(aside.read_bytes()), *salvage.rows(_wal(aside)), *rescued])
-        log.error("spool is damaged (%s): set aside as %s, %d taps can be read", error, aside.name, len(found))
-        return [row for row in found if not row.stored]
 
     def _restore(self, rescued: Collection[Row]) -> None:
         """Put back the rows that the file lacks, under their ids; the seq is kept where it is this spool's and free."""
@@ -366,35 +349,3 @@ class Spool:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         self._changed = 0.0
-
-
-def _not_stored(error: sqlite3.OperationalError) -> NotStored:
-    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-        return SpoolFull(f"no room on the disk: {error}")
-    return NotStored(f"the disk does not take the tap: {error}")
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace")  # a rotten row is found by its crc, not by an exception
-
-
-def _wal(path: Path) -> bytes:
-    try:
-        return path.with_name(path.name + "-wal").read_bytes()
-    except FileNotFoundError:
-        return b""
-
-
-def _lock(path: Path) -> IO[str]:
-    file = path.open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        owner = file.read().strip() or "unknown"
-        file.close()
-        raise SpoolUnusable(f"{path.parent} is in use by another gateway (process {owner}): stop it first") from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,7 +76,14 @@ def last_will(birth: int) -> State:
 
 
 def heartbeat(
-    birth: int, *, clock: Clock, spool: Spool, records: Iterable[Record], full: bool, tested: Tested | None = None
+    birth: int,
+    *,
+    clock: Clock,
+    spool: Spool,
+    records: Iterable[Record],
+    full: bool,
+    tested: Tested | None = None,
+    lists: Mapping[str, str] | None = None,
 ) -> State:
     """Everything the server wants to know every 20 seconds. `full`: the last tap found no room."""
     return State(
@@ -95,4 +102,6 @@ def heartbeat(
         version=__version__,
         readers=[record.state() for record in records],
         tested=tested,
+        lists=None if lists is None else dict(lists),
+        locked=spool.locked,
     )

@@ -17,6 +17,8 @@ ROOT = "gatebell"
 VERSION = 1
 SHARDS = 64
 MAX_TAPS = 50
+MAX_PARTS = 256
+PIECE_BYTES = 5_400  # of a gate list, before base64: a message stays under a broker's 8,192 bytes
 
 # Every bound is tighter than the databases behind it: a payload that decodes can be stored.
 # `$` alone would let a trailing line feed pass in Python's regular expressions.
@@ -55,6 +57,9 @@ Proof = Annotated[
     msgspec.Meta(
         max_length=512, pattern=rf"^[\x21-\x7e]+{_END}", description="what an NTAG 424 DNA wrote: a URL with its MAC"
     ),
+]
+Version = Annotated[
+    str, msgspec.Meta(pattern=rf"^[0-9a-f]{{32}}{_END}", description="digest of a gate list; says nothing else")
 ]
 Short = Annotated[str, msgspec.Meta(max_length=64, pattern=rf"^[^\x00-\x1f]*{_END}")]
 
@@ -100,6 +105,14 @@ class Trouble(StrEnum):
     CONSOLE = "console"  # the Pi's login console uses this line
     CHECK = "check"  # whole frames with wrong checks: cable, supply, or another checksum
     UNFRAMED = "unframed"  # bytes that nothing here knows
+
+
+class ListKind(StrEnum):
+    """The three lists that a gate decides by when nobody can be asked: see gateway/gatelist.py."""
+
+    CARDS = "cards"
+    EXITS = "exits"
+    INSIDE = "inside"
 
 
 class Tap(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +168,14 @@ class Tested(msgspec.Struct, frozen=True, kw_only=True):
     checks: Annotated[dict[Short, Short], msgspec.Meta(max_length=80)]
 
 
+class Locked(msgspec.Struct, frozen=True, kw_only=True):
+    """A spool at the gate that only another machine can open: its disk was moved, its taps are missing."""
+
+    spool: SpoolId
+    next_seq: Count
+    depth: Count
+
+
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """gate -> server, topic …/state, retained: birth and heartbeat; the last will is the same with online=false.
 
@@ -177,6 +198,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     credential: Short = ""  # begin of the SHA-256 of the certificate in use: the server sees that a new one works
     readers: Annotated[list[ReaderState], msgspec.Meta(max_length=64)] = []
     tested: Tested | None = None  # the newest self-test since the gateway's start
+    lists: Annotated[dict[Short, Version], msgspec.Meta(max_length=8)] | None = None  # held; None: it knows no lists
+    locked: Annotated[list[Locked], msgspec.Meta(max_length=16)] = []
 
 
 class Resync(msgspec.Struct, frozen=True, kw_only=True, tag="resync", tag_field="command"):
@@ -197,8 +220,18 @@ class SelfTest(msgspec.Struct, frozen=True, kw_only=True, tag="selftest", tag_fi
     sent: Millis
 
 
-Command = Resync | Announce | SelfTest
-Message = Taps | Stored | State | Resync | Announce | SelfTest
+class ListPart(msgspec.Struct, frozen=True, kw_only=True, tag="list", tag_field="command"):
+    """server -> gate, topic …/command: one of the `parts` pieces of a gate list; see gateway/gatelist.py."""
+
+    kind: ListKind
+    version: Version
+    part: Annotated[int, msgspec.Meta(ge=0, lt=MAX_PARTS)]
+    parts: Annotated[int, msgspec.Meta(ge=1, le=MAX_PARTS)]
+    piece: Annotated[bytes, msgspec.Meta(min_length=1, max_length=PIECE_BYTES, description="base64")]
+
+
+Command = Resync | Announce | SelfTest | ListPart
+Message = Taps | Stored | State | Resync | Announce | SelfTest | ListPart
 
 
 class Kind(StrEnum):

@@ -20,6 +20,7 @@ from gateway import wire
 from server import clock, pipeline, service_manager
 from server.config import Config
 from server.db import DATABASE_AWAY, db, transaction
+from server.gatelists import Lister
 from server.gates import selftests
 from server.gates import service as gates
 from server.link import Link, Refused
@@ -63,11 +64,14 @@ class Ingest:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.end())
         self.link.start()
+        lister = threading.Thread(target=self._lister().run, args=(self.stop,), name="lists")
+        lister.start()
         service_manager.tell("READY=1")
         with self.app.app_context():
             while not self.stop.is_set():
                 self._turn()
         service_manager.tell("STOPPING=1")
+        lister.join()
         self.link.stop()
         if self.refusal:
             raise Refused(self.refusal)
@@ -183,9 +187,26 @@ class Ingest:
         for each in questions:
             self._send(each.school_id, each.gateway_id, wire.Kind.COMMAND, each.command)
 
+    def _lister(self) -> Lister:
+        """Brings their lists to the gates of the schools that this worker hears."""
+
+        def serves(school_id: str, gateway_id: str) -> bool:
+            topic = wire.topic(school_id, gateway_id, wire.Kind.STATE, shard=self._shard(school_id))
+            return self.link.is_up() and any(
+                mqtt.topic_matches_sub(each, topic) for each in self.settings.ingest.filters
+            )
+
+        def send(school_id: str, gateway_id: str, part: wire.ListPart) -> None:
+            self._send(school_id, gateway_id, wire.Kind.COMMAND, part)
+
+        return Lister(self.app, send=send, serves=serves)
+
+    def _shard(self, school_id: str) -> str:
+        return wire.shard(school_id, sharded=self.settings.ingest.sharded)
+
     def _send(self, school_id: str, gateway_id: str, kind: wire.Kind, message: wire.Message) -> None:
-        shard = wire.shard(school_id, sharded=self.settings.ingest.sharded)
-        self.link.publish(wire.topic(school_id, gateway_id, kind, shard=shard), wire.encode(message))
+        topic = wire.topic(school_id, gateway_id, kind, shard=self._shard(school_id))
+        self.link.publish(topic, wire.encode(message))
 
 
 def run(app: Flask) -> None:

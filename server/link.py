@@ -142,6 +142,10 @@ class Link:
         if self._client is not None:
             self._client.publish(topic, payload, qos=1)
 
+    def is_up(self) -> bool:
+        """Whether a broker takes messages now, as far as is known."""
+        return self._client is not None and self._client.is_connected()
+
     def acknowledge(self, message: mqtt.MQTTMessage, number: int) -> None:
         """Tell the broker that it may forget a message; one of an earlier connection comes again anyway."""
         if self._client is not None and number == self.number:

@@ -257,7 +257,8 @@ def _note(reports: Sequence[Report]) -> None:
                 taps.refuse(each.topic, wire.encode(each.state), reason, key="no such school")
             elif gates.heard(each.school_id, each.gateway_id, each.state, each.heard_at):
                 lost = taps.lost_tail(session, each.gateway_id, each.state, each.heard_at)
-                gates.noticed_gaps(each.school_id, lost, each.heard_at)
+                locked = taps.locked_away(session, each.gateway_id, each.state, each.heard_at)
+                gates.noticed_gaps(each.school_id, [*lost, *locked], each.heard_at)
 
 
 def _refuse_report(report: Report, why: Exception) -> None:

@@ -6,11 +6,21 @@ from pathlib import Path
 
 from server import FEATURES
 
-TOP = {"pipeline", "replies", "ingest", "demo", "cli", "supervisor", "check", "jobs"}
+TOP = {"pipeline", "replies", "ingest", "gatelists", "demo", "cli", "supervisor", "check", "jobs"}
 PURE = {"rules", "news"}  # file names of rules: facts in, verdict out
 ROUTE_PARTS = {"routes", "jobs", "cli"}
-SHARED = {"gateway.wire", "gateway.timebase", "gateway.forms"}  # what the server may use of the gateway
-NEEDS = {"wire": {"msgspec"}, "timebase": {"msgspec"}, "forms": set[str]()}  # beside the standard library
+SHARED = {
+    "gateway.wire",
+    "gateway.gatelist",
+    "gateway.timebase",
+    "gateway.forms",
+}  # what the server may use of the gateway
+NEEDS = {
+    "wire": {"msgspec"},
+    "gatelist": {"gateway", "msgspec"},
+    "timebase": {"msgspec"},
+    "forms": set[str](),
+}  # beside the standard library
 READER_BANNED = {"serial", "time", "socket", "os", "threading", "select", "datetime", "paho", "subprocess", "pathlib"}
 
 
@@ -51,7 +61,8 @@ def _gateway(parts: tuple[str, ...], module: str) -> str | None:
     if _under(module, "server"):
         return f"imports {module}: the gateway never imports the server"
     if parts[1] in NEEDS and not _is_stdlib(module) and module.split(".", maxsplit=1)[0] not in NEEDS[parts[1]]:
-        return f"imports {module}: {parts[1]} needs only {' and '.join(['the standard library', *NEEDS[parts[1]]])}"
+        needs = " and ".join(["the standard library", *sorted(NEEDS[parts[1]])])
+        return f"imports {module}: {parts[1]} needs only {needs}"
     if parts[1] == "readers" and parts[2] != "__init__":
         inside = _under(module, "gateway") and _under(module, "gateway.readers")
         if (_under(module, "gateway") and not inside) or module.split(".", maxsplit=1)[0] in READER_BANNED:
@@ -71,7 +82,7 @@ def _direction(feature: str, module: str) -> str | None:
     parts = module.split(".")
     if parts[0] != "server" or len(parts) < 2:
         return None
-    if parts[1] in {"pipeline", "replies", "ingest", "demo"}:
+    if parts[1] in {"pipeline", "replies", "ingest", "gatelists", "demo"}:
         return f"imports {module}: no feature imports the top"
     if parts[1] in FEATURES and FEATURES.index(parts[1]) > FEATURES.index(feature):
         return f"imports {module}: {parts[1]} stands after {feature} in FEATURES"

@@ -13,13 +13,14 @@ PLANTED = [
     ("gateway/uplink.py", "from server import db", "never imports the server"),
     ("gateway/wire.py", "import paho.mqtt.client", "only the standard library and msgspec"),
     ("gateway/timebase.py", "import requests", "only the standard library and msgspec"),
+    ("gateway/gatelist.py", "import serial", "only the standard library and gateway and msgspec"),
     ("gateway/forms.py", "import msgspec", "only the standard library"),
     ("gateway/forms.py", "from gateway import wire", "only the standard library"),
     ("server/cards/rules.py", "from gateway import timebase", "rules are pure"),
     ("gateway/readers/rdm6300.py", "import serial", "bytes in, values out"),
     ("gateway/readers/rdm6300.py", "import time", "bytes in, values out"),
     ("gateway/readers/rdm6300.py", "from gateway import spool", "bytes in, values out"),
-    ("server/taps/service.py", "from gateway.spool import Spool", "only gateway.forms, gateway.timebase, gateway.wire"),
+    ("server/taps/service.py", "from gateway.spool import Spool", "only gateway.forms, gateway.gatelist, gateway"),
     ("server/attendance/rules.py", "from flask import request", "rules are pure"),
     ("server/attendance/rules.py", "from sqlalchemy import select", "rules are pure"),
     ("server/attendance/rules.py", "from server import clock", "rules are pure"),
@@ -34,6 +35,7 @@ PLANTED = [
     ("server/cards/models.py", "from server import notify", "stands after cards"),
     ("server/notify/service.py", "from server import pipeline", "no feature imports the top"),
     ("server/live/routes.py", "from server.ingest import run", "no feature imports the top"),
+    ("server/gates/service.py", "from server.gatelists import Lister", "no feature imports the top"),
     ("server/db.py", "from server.people.service import visible_pupils", "must not know features"),
 ]
 

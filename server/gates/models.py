@@ -43,6 +43,16 @@ class Credential(Base):
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class ListKey(Base):
+    """The key with which a gateway's list names cards: its own, so that one gate's list says nothing of another's."""
+
+    __tablename__ = "gate_list_key"
+
+    school_id: Mapped[str] = school_column(primary_key=True)
+    gateway_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    key: Mapped[str] = mapped_column(Encrypted)  # hex
+
+
 class Reader(Base):
     """One reader of a gateway, as staff call it; made from the gateway's State when it is first heard."""
 

@@ -79,7 +79,7 @@ def page() -> ResponseReturnValue:
     return render_template(
         "gates/gates.html",
         rows=_rows(school.id, day),
-        policy=settings.policy(school.id, rules.Policy),
+        policy=settings.policy(school.id, rules.SelfTestPolicy),
         may_change=_may_change(user),
         caretakers=[(person, people.masked(person.phone)) for person in selftests.caretakers(school.id)],
     )

@@ -1,12 +1,54 @@
 """When a gate is silent, and which tap numbers are missing. No clock, no database."""
 
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 SILENT = 90.0  # real seconds without a word
 SETTLE = 30.0  # real seconds that numbers may be missing before it is a gap: disorder on the way mends itself
 
 ASK_AGAIN = 3600.0  # real seconds between two requests for the same missing numbers
+
+
+DAY = 86_400
+
+
+@dataclass(frozen=True)
+class ExitPolicy:
+    """What a gate does at an exit in school hours: note it, or (strict) show red without a pass.
+
+    `free_break`: minutes between two sessions from which on pupils may go out in between; 1440 is never.
+    """
+
+    strict_exits: bool = False
+    free_break: int = field(default=45, metadata={"least": 0, "most": 1440})
+
+
+@dataclass(frozen=True)
+class ExitPass:
+    """One pupil may leave from `starts` until `ends`."""
+
+    pupil_id: uuid.UUID
+    starts: datetime
+    ends: datetime
+
+
+def free_spans(sessions: Sequence[tuple[int, int]], *, free_break: int, early: int) -> list[tuple[int, int]]:
+    """When pupils may leave on a day, as seconds from midnight: outside school hours and in long breaks.
+
+    `sessions`: start and end of each; who leaves within `early` minutes of an end has not left early. Minutes both.
+    """
+    spans: list[tuple[int, int]] = []
+    last = 0
+    for starts, ends in sorted(sessions):
+        if not spans:
+            spans.append((0, starts))
+        elif starts - last >= free_break * 60:
+            spans.append((last - early * 60, starts))
+        last = max(last, ends)
+    spans.append((last - early * 60 if spans else 0, DAY))
+    return [span for span in spans if span[0] < span[1]]
 
 
 @dataclass(frozen=True, order=True)
@@ -62,14 +104,14 @@ HARMLESS = frozenset({"power", "clock"})  # parts whose fault loses no tap
 
 
 @dataclass(frozen=True)
-class Policy:
+class SelfTestPolicy:
     """Whether the gates test themselves on school days, and how many minutes before the first bell."""
 
     self_test: bool = True
     minutes_before_bell: int = field(default=20, metadata={"least": 5, "most": 120})
 
 
-def is_time_to_test(now: int, first_bell: int | None, policy: Policy) -> bool:
+def is_time_to_test(now: int, first_bell: int | None, policy: SelfTestPolicy) -> bool:
     """Whether the day's self-test is due at `now` (both seconds after the school's midnight); None: a day off."""
     if first_bell is None or not policy.self_test:
         return False

@@ -61,7 +61,7 @@ def _before_the_bell(now: datetime) -> Iterable[Wanted]:
 
 
 def _is_time(school_id: str, day: date, second: int) -> bool:
-    policy = settings.policy(school_id, rules.Policy)
+    policy = settings.policy(school_id, rules.SelfTestPolicy)
     return rules.is_time_to_test(second, calendar.first_bell(school_id, day), policy)
 
 

@@ -160,6 +160,17 @@ def lost_tail(session: Session, gateway_id: str, state: wire.State, now: datetim
     )
 
 
+def locked_away(session: Session, gateway_id: str, state: wire.State, now: datetime) -> list[Hole]:
+    """What lies at a gateway in spools that it cannot open, because their disk was in another machine."""
+    holes = []
+    for each in state.locked:
+        unknown = (each.next_seq - each.depth - 1, now - UNKNOWN_PAST)
+        last, since = _newest(session, each.spool, each.next_seq) or unknown
+        if each.depth and last < each.next_seq - 1:
+            holes.append(Hole(gateway_id, each.spool, last + 1, each.next_seq - 1, since, now))
+    return holes
+
+
 def rest_of(session: Session, gap: SpoolGap) -> list[Hole] | None:
     """What is still missing of a gap; None when nothing of it has come."""
     query = select(_tap.c.seq, _tap.c.at).where(_tap.c.spool == gap.spool)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway import salvage
 from gateway.clock import Clock
+from gateway.seal import Seal
 from gateway.spool import Spool
 from tests.gateway.ends import GATE
 from tests.gateway.test_spool import put
@@ -111,7 +112,7 @@ def test_a_flipped_bit_in_the_wal_does_not_drop_all_that_follows(tmp_path: Path,
 
 def test_a_rotten_row_is_kept_apart_and_leaves_a_gap(spool: Spool) -> None:
     first, second, third = put(spool, 3)
-    spool._db.execute("UPDATE tap SET body = replace(body, ?, 'em4100:FFFFFFFFFF') WHERE seq = 2", (second.card,))
+    spool._db.execute("UPDATE tap SET body = replace(body, ?, '0') WHERE seq = 2", (second.id,))
     assert spool.unsent(limit=10) == [first, third]
     assert spool._db.execute("SELECT seq FROM bad").fetchall() == [(2,)]
 
@@ -129,13 +130,14 @@ def test_stored_rows_are_not_sent_again_after_damage(tmp_path: Path, clock: Cloc
 @given(st.binary(max_size=400), st.integers(0, 7), st.data())
 def test_a_row_is_found_in_any_bytes_and_never_with_a_wrong_bit(noise: bytes, bit: int, data: st.DataObject) -> None:
     row = ROW
-    body = salvage.body(row).encode()
-    assert row in salvage.rows(noise + body + noise)
+    body = salvage.body(row, SEAL).encode()
+    assert row in salvage.rows(noise + body + noise, SEAL)
     at = data.draw(st.integers(1, len(body) - 1))
     broken = body[:at] + bytes([body[at] ^ 1 << bit]) + body[at + 1 :]
-    assert salvage.rows(noise + broken) == []
+    assert salvage.rows(noise + broken, SEAL) == []
 
 
+SEAL = Seal(Path("/nowhere"))
 ROW = salvage.Row(
     salvage._tap.decode(
         b'{"id":"01a20746-4e96-7fb4-9018-bfa83c4fccf9","spool":"80d55a9164a3c675","seq":1,"gateway":"gate-1",'
