@@ -15,9 +15,17 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Card:
-    """One good frame that names a card. `text` is canonical: `em4100:67003B51C6`, `iso14443a:04A1...`."""
+    """One good frame that names a card. `text` is canonical: `em4100:67003B51C6`, `iso14443a:04A1...`.
+
+    How it was read makes no other card of it: `rssi` in dBm as far as the reader's maker says what its number means,
+    `antenna` counted from 1, `sun` what an NTAG 424 DNA wrote of itself, `low_battery` of an active tag.
+    """
 
     text: str
+    rssi: float | None = field(default=None, compare=False)
+    antenna: int | None = field(default=None, compare=False)
+    sun: str = field(default="", compare=False, repr=False)
+    low_battery: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,9 @@ class Chafon288Realtime(Reader):
         if not isinstance(frame, bytes):
             return frame
         tagged = frame[2] == _chafon.REPORT and frame[3] == 0 and len(frame) > 7
-        values: tuple[Value, ...] = _chafon.tags(frame[5:-2], count=1, after=1) if tagged else ()
+        values: tuple[Value, ...] = ()
+        if tagged:
+            values = _chafon.tags(frame[5:-2], count=1, after=1, antenna=_chafon.antenna(frame[4]))
         return Frame(len(frame), values)
 
     def start(self) -> bytes:
