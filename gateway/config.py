@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway import readers
+from gateway import passages, readers
+from gateway.passages import Passage, Walk
 from gateway.readers.base import Reader
 from gateway.wire import Direction, Name
 
@@ -85,6 +86,7 @@ class ReaderSection(Section, frozen=True, kw_only=True):
     direction: Direction
     name: str = ""
     same_card_s: Seconds = 5.0
+    walk: Walk = Walk()  # of readers that read from afar
     options: dict[str, Any] = {}  # baud, confirm, and what the profile itself takes
 
     def baud(self) -> int:
@@ -114,6 +116,7 @@ class Config(Section, frozen=True, kw_only=True):
     spool: SpoolSection = SpoolSection()
     feedback: Feedback = Feedback()
     reader: tuple[ReaderSection, ...]
+    passage: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -240,6 +243,7 @@ def _sense(config: Config) -> Iterator[str]:
                 yield f"{place}.id: {reader.id!r} is reader[{other}] already; every reader needs its own id"
             if earlier.port == reader.port and not reader.port.startswith("loop://"):
                 yield f"{place}.port: {reader.port} is reader[{other}]'s already; two readers cannot share a port"
+    yield from passages.problems(config)
     yield from _mqtt_sense(config.mqtt)
     pins = [pin for pin in msgspec.structs.astuple(config.feedback) if pin is not None]
     if len(pins) != len(set(pins)):

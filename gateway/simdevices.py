@@ -9,6 +9,7 @@ from gateway.readers.base import Reader
 
 REPEAT = 0.065  # an RDM6300 says a card again every 65 ms as long as it is in the field
 TIMES = 4  # a quarter of a second at the reader: a hurried pupil
+WALK_TIMES = 8  # reads of a tag that is carried through a gate
 LEAST = 0.004  # seconds between two frames however fast the demo runs
 SEARCH = 0.025  # how long a PN532 looks for a card before it says that there is none
 
@@ -47,11 +48,11 @@ class Device:
 
 
 class Speaker(Device):
-    """A module that speaks by itself: each card once, or again and again where the gateway wants two equal reads."""
+    """A module that speaks by itself: each card once, or again and again where the gateway wants several reads."""
 
     def __init__(self, protocol: type[Reader], speed: float) -> None:
         self.protocol = protocol
-        self.times = TIMES if protocol.confirm > 1 else 1
+        self.times = WALK_TIMES if protocol.technology in ("epc", "active") else TIMES if protocol.confirm > 1 else 1
         self.gap = max(LEAST, REPEAT / speed)
         self._frames: deque[bytes] = deque()
         self._next = 0.0

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from msgspec import UNSET
+
 from gateway import salvage
 from gateway.clock import Clock
 from gateway.reserve import Reserve
@@ -75,6 +77,7 @@ class Touch:
     at: int
     clock: ClockState
     ticks: int
+    sun: str = ""  # what an NTAG 424 DNA wrote
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,7 @@ class Spool:
             clock=touch.clock,
             boot=self.clock.boot,
             ticks=touch.ticks,
+            sun=touch.sun or UNSET,
         )
 
     def _insert(self, rows: Iterable[Row]) -> None:

@@ -43,7 +43,9 @@ class Shape:
         if self.order == "bcd" and not raw.hex().isdecimal():
             return Frame(len(frame), (Fault("range", "the tag's number has a digit above 9"),))
         value = _identity.card("active", raw[::-1] if self.order == "lsb" else raw)
-        return Frame(len(frame), (replace(value, low_battery=self._is_low(frame)) if isinstance(value, Card) else value,))
+        if isinstance(value, Card):
+            value = replace(value, low_battery=self._is_low(frame))
+        return Frame(len(frame), (value,))
 
     def _is_low(self, frame: bytes) -> bool:
         if self.low is None or self.low[0] >= len(frame) - 1 - len(self.tail):  # a short frame does not tell

@@ -66,6 +66,7 @@ class Bracketed(Reader):
 
     baud = 115200
     technology = "epc"
+    tells_rssi = True
     interval = 2.0
     longest: ClassVar[int] = LONGEST
     layout: ClassVar[Layout]

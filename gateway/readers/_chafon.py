@@ -37,7 +37,7 @@ def framed(body: bytes) -> bytes:
 
 
 def tags(block: bytes, *, count: int, after: int, antenna: int | None = None) -> tuple[Value, ...]:
-    """`count` EPCs, each with its length before it and `after` bytes (the RSSI) behind it, that fill `block` exactly."""
+    """`count` EPCs, each with its length before it and `after` bytes behind it (the RSSI), that fill `block`."""
     found = list(_split(block, count, after))
     if sum(1 + len(epc) + after for epc, _ in found) != len(block) or len(found) != count:
         return (Fault("length", "the list of tags does not fit its frame"),)

@@ -92,6 +92,8 @@ class Reader:
 
     baud: ClassVar[int] = 9600
     technology: ClassVar[str] = ""
+    tells_rssi: ClassVar[bool] = False  # in its cards
+    tells_antenna: ClassVar[bool] = False
     confirm: ClassVar[int] = 1  # equal reads wanted within 300 ms before a card counts
     interval: float | None = None  # seconds between polls; None: the reader speaks by itself
     gap: ClassVar[float] = 0.05  # seconds of silence after which a partial frame is flushed

@@ -22,6 +22,7 @@ LAYOUT = Layout(
 class CfM(Reader):
     baud = 115200
     technology = "epc"
+    tells_rssi = tells_antenna = True
     longest: ClassVar[int] = 7 + 255
 
     def take(self, window: bytes) -> Step:

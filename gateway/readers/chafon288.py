@@ -18,10 +18,11 @@ def _question(antenna: int, scan: int) -> bytes:
 
 
 class Chafon288(Reader):
-    """`antennas` are those with a cable on them, from the first on; with several each is asked for a fifth of a second."""
+    """`antennas` are those with a cable on them, from the first on; with several each has a fifth of a second."""
 
     baud = 57600
     technology = "epc"
+    tells_rssi = tells_antenna = True
     interval = 0.2
     longest: ClassVar[int] = _chafon.LONGEST
     patience: ClassVar[int] = 15  # a scan takes 2 s

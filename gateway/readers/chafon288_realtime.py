@@ -14,6 +14,7 @@ REALTIME_MODE = _chafon.framed(bytes([0, _chafon.MODE, 1]))
 class Chafon288Realtime(Reader):
     baud = 57600
     technology = "epc"
+    tells_rssi = tells_antenna = True
     interval = 2.0
     longest: ClassVar[int] = _chafon.LONGEST
 

@@ -30,6 +30,7 @@ STREAM = _framed(0x82, b"\x00\x00")
 class Chainway(Reader):
     baud = 115200
     technology = "epc"
+    tells_rssi = tells_antenna = True
     longest: ClassVar[int] = 255
 
     def take(self, window: bytes) -> Step:

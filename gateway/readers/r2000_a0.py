@@ -37,6 +37,7 @@ class R2000A0(Reader):
 
     baud = 115200
     technology = "epc"
+    tells_rssi = tells_antenna = True
     interval = 0.2
     longest: ClassVar[int] = 2 + 255
 

@@ -18,6 +18,7 @@ BYTES = {COUNT: 1, RSSI: 1, ANTENNA: 1, FREQUENCY: 3, TIME: 4, PHASE: 2, PROTOCO
 class Thingmagic(Reader):
     baud = 115200
     technology = "epc"
+    tells_rssi = tells_antenna = True
     longest: ClassVar[int] = 7 + 255
 
     def take(self, window: bytes) -> Step:
