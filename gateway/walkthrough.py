@@ -6,9 +6,8 @@ within `within_ms`, at least once as strongly as `rssi_dbm`; then it is silent u
 heard: that is when the child came.
 
 Where readers or antennas stand outside and inside, the order of the reads tells the way. Each pair of an outside and an
-inside read is a vote, strong reads weigh more, and nine votes of ten decide. Whoever turns round or stands between both
-votes for both: then the direction is `both` and the server works it out, which is better than a guess. So that both
-sides are heard, such a tap waits until the tag has gone quiet for SETTLE_MS, WATCH_MS at most.
+inside read is a vote, strong reads weigh more, and four votes of five decide. Whoever turns round or stands
+there votes for both: then the direction is `both` and the server works it out, which is better than a guess. So that both sides are heard, such a tap waits until the tag was quiet for SETTLE_MS, but WATCH_MS at most.
 """
 
 from collections import Counter, OrderedDict
@@ -20,9 +19,10 @@ from gateway.readers.base import Card
 from gateway.wire import Direction
 
 SETTLE_MS = 1_500
-WATCH_MS = 8_000
-DECIDED = 0.9  # share of the votes
-LEAST_A_SIDE = 2  # reads without which a side was not really seen
+WATCH_MS = 12_000
+DECIDED = 0.8  # share of the votes
+SURELY = 0.9  # the same while the tag is still heard
+LEAST_A_SIDE = 3  # reads without which a side was not really seen
 MOST_TAGS = 5_000  # more than pass a gate in a silence; then the tag heard longest ago is forgotten
 
 
@@ -124,14 +124,14 @@ class Evidence:
         near = rules.rssi_dbm is None or self.peak is None or self.peak >= rules.rssi_dbm
         return self.reads >= rules.count and near
 
-    def direction(self) -> Direction:
-        """The way, if nine of ten votes say so."""
+    def direction(self, decided: float) -> Direction:
+        """The way, if that share of the votes says so."""
         if min(self.outside.reads, self.inside.reads) < LEAST_A_SIDE:
             return Direction.BOTH
         share = self.inward / (self.outside.weight * self.inside.weight)
-        if share >= DECIDED:
+        if share >= decided:
             return Direction.IN
-        return Direction.OUT if share <= 1 - DECIDED else Direction.BOTH
+        return Direction.OUT if share <= 1 - decided else Direction.BOTH
 
 
 OPPOSITE = {Direction.IN: Direction.OUT, Direction.OUT: Direction.IN}
@@ -209,7 +209,7 @@ class Walkthrough:
         visit, spell = self._visits.pop(card.text, None), self.rules.within_ms // 2
         if visit is None:
             visit = Visit(Evidence(card, reader, ticks))
-        elif ticks - visit.fresh.first > spell:
+        elif visit.watched is None and ticks - visit.fresh.first > spell:
             visit.turn(Evidence(card, reader, ticks), spell=spell)
         self._visits[card.text] = visit
         while len(self._visits) > MOST_TAGS:
@@ -230,10 +230,10 @@ class Walkthrough:
         if not gone and not waited:
             return None
         seen = visit.all()
-        came, way = visit.came or seen, seen.direction()
+        came, way = visit.came or seen, seen.direction(DECIDED if gone else SURELY)
         self._watched.pop(seen.card.text)
         visit.clear()
-        if visit.told is not None and not (gone and way is OPPOSITE[visit.told]):
+        if visit.told is not None and way is not OPPOSITE[visit.told]:
             return None  # still the same passage, or somebody who stands about
         visit.tapped, visit.told = True, way
         return _passed(came, seen, way)
