@@ -155,9 +155,9 @@ def check(path: Path, environment: Mapping[str, str] = os.environ) -> Findings:
 
 def _shape(kind: Any, value: Any, place: str) -> Iterator[str]:
     """Problems of a value that is to become `kind`, table by table, so that one does not hide the next."""
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+    if _is_table(kind):
         yield from _table(kind, value, place)
-    elif get_origin(kind) is tuple and isinstance(value, list) and issubclass(get_args(kind)[0], msgspec.Struct):
+    elif get_origin(kind) is tuple and isinstance(value, list) and _is_table(get_args(kind)[0]):
         for number, item in enumerate(value, 1):
             yield from _shape(get_args(kind)[0], item, f"{place}[{number}]")
     else:
@@ -165,6 +165,10 @@ def _shape(kind: Any, value: Any, place: str) -> Iterator[str]:
             msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
             yield f"{place}: {_said(error, kind, value)}"
+
+
+def _is_table(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _table(kind: type[msgspec.Struct], value: Any, place: str) -> Iterator[str]:
@@ -189,7 +193,7 @@ def _sound(kind: type[msgspec.Struct], table: Any, number: int) -> dict[str, Any
     sound: dict[str, Any] = {}
     for declared in msgspec.structs.fields(kind):
         name, value = declared.name, given.get(declared.name)
-        if isinstance(declared.type, type) and issubclass(declared.type, msgspec.Struct):
+        if _is_table(declared.type):
             sound[name] = _sound(declared.type, value, 0)
         elif declared.type == tuple[ReaderSection, ...] and isinstance(value, list):
             sound[name] = [_sound(ReaderSection, item, place) for place, item in enumerate(value, 1)]

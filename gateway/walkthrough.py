@@ -6,8 +6,9 @@ within `within_ms`, at least once as strongly as `rssi_dbm`; then it is silent u
 heard: that is when the child came.
 
 Where readers or antennas stand outside and inside, the order of the reads tells the way. Each pair of an outside and an
-inside read is a vote, strong reads weigh more, and four votes of five decide. Whoever turns round or stands
-there votes for both: then the direction is `both` and the server works it out, which is better than a guess. So that both sides are heard, such a tap waits until the tag was quiet for SETTLE_MS, but WATCH_MS at most.
+inside read is a vote, strong reads weigh more, and four votes of five decide. Whoever turns round or stands there votes
+for both: then the direction is `both` and the server works it out, which is better than a guess. So that both sides are
+heard, such a tap waits until the tag was quiet for SETTLE_MS, but WATCH_MS at most.
 """
 
 from collections import Counter, OrderedDict

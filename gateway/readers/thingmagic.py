@@ -12,6 +12,7 @@ from gateway.readers.base import Bad, Card, Fault, Frame, More, Noise, Reader, S
 ONE_TAG, STREAM = 0x21, 0x22
 # What a record may tell before the tag's memory, bit for bit of its metadata flags: bytes of each.
 COUNT, RSSI, ANTENNA, FREQUENCY, TIME, PHASE, PROTOCOL_ID, MEMORY, PINS = FIELDS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+RECORD = bytes.fromhex("10001B 01FF01 01 C4 11 0E1640 00000127 0000 05 0000 0F")  # once, -60 dBm, antenna 1
 BYTES = {COUNT: 1, RSSI: 1, ANTENNA: 1, FREQUENCY: 3, TIME: 4, PHASE: 2, PROTOCOL_ID: 1, PINS: 1}
 
 
@@ -36,8 +37,9 @@ class Thingmagic(Reader):
 
     @classmethod
     def frame(cls, card: str) -> bytes:
-        raw = _identity.raw_of(card)
-        head = bytes([0xFF, len(raw) + 2, ONE_TAG, 0, 0]) + raw + _identity.memory_of(card)[-2:]
+        memory = _identity.memory_of(card)
+        record = RECORD + (8 * len(memory)).to_bytes(2) + memory
+        head = bytes([0xFF, len(record), STREAM, 0, 0]) + record
         return head + _checks.thingmagic(head[1:]).to_bytes(2)
 
 

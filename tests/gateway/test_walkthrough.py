@@ -16,13 +16,12 @@ TAG = "epc:E28068940000400A9D22ACFF"
 ANTENNAS = {("gate", 1): Side.OUTSIDE, ("gate", 2): Side.INSIDE}
 READERS = {("east-out", None): Side.OUTSIDE, ("east-in", None): Side.INSIDE}
 IN, OUT, BOTH = Direction.IN, Direction.OUT, Direction.BOTH
+ONE, TWO_SIDES = Rules(), Rules(sides=ANTENNAS)
 
 Sight = tuple[int, int, float | None]  # ticks, antenna, RSSI
 
 
-def taps(
-    sights: list[Sight] | Iterator[Sight], rules: Rules = Rules(sides=ANTENNAS), *, wait: int = 60_000
-) -> list[Passed]:
+def taps(sights: list[Sight] | Iterator[Sight], rules: Rules = TWO_SIDES, *, wait: int = 60_000) -> list[Passed]:
     """All taps of one tag's reads at reader `gate`, looked after ten times a second until `wait` after the last."""
     walk, found, now = Walkthrough(rules), list[Passed](), 0
     for ticks, antenna, rssi in sights:
@@ -37,9 +36,6 @@ def taps(
 
 def reads(*times: int, antenna: int = 1, rssi: float | None = None) -> list[Sight]:
     return [(at, antenna, rssi) for at in times]
-
-
-ONE = Rules()
 
 
 def test_the_third_read_makes_the_tap_at_the_time_of_the_first():
