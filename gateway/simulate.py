@@ -2,8 +2,9 @@
 
 A script is JSON lines. First the readers, `{"reader": "east-in", "profile": "rdm6300"}`; then in any order
 `{"at": <UTC ms>, "reader": "east-in", "card": "em4100:67003B51C6"}`, or `"noise": "<hex>"`, or `"unplug": <seconds>`
-in place of the card. Times are shown times (GATEBELL_CLOCK): a script of a morning runs as fast as the demo does.
-What is past when it starts happens as soon as a gateway opens the port.
+in place of the card. A card with a `"url"` is an NTAG 424 DNA that writes this of itself, with `{counter}` growing.
+Times are shown times (GATEBELL_CLOCK): a script of a morning runs as fast as the demo does. What is past when it starts
+happens as soon as a gateway opens the port.
 """
 
 import argparse
@@ -47,6 +48,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     card: wire.CardText | None = None
     noise: str | None = None
     unplug: float | None = None
+    url: wire.Proof | None = None
 
 
 class Script(msgspec.Struct, frozen=True):
@@ -79,6 +81,8 @@ def _event(line: bytes, known: dict[str, str]) -> Event:
         raise ValueError(f"reader {event.reader!r} has no header line before this one")
     if sum(what is not None for what in (event.card, event.noise, event.unplug)) != 1:
         raise ValueError("exactly one of card, noise and unplug is wanted")
+    if event.url is not None and event.card is None:
+        raise ValueError("a url belongs to a card")
     bytes.fromhex(event.noise or "")
     return event
 
@@ -145,7 +149,7 @@ class Line:
             self._out += bytes.fromhex(event.noise)
         elif event.card is not None:
             self.shown += 1
-            self.module.present(event.card, now)
+            self.module.present(event.card, now, event.url or "")
 
     def _listened_to(self, now: float) -> bool:
         assert self._master is not None

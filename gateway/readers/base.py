@@ -46,11 +46,15 @@ Value = Card | Fault
 
 @dataclass(frozen=True)
 class Frame:
-    """`size` sound bytes, and what they mean; `answer` is false for an ACK, which does not end a question."""
+    """`size` sound bytes, and what they mean; `answer` is false for an ACK, which does not end a question.
+
+    `said` are the answer's own bytes, for a reader that talks on.
+    """
 
     size: int
     values: tuple[Value, ...] = ()
     answer: bool = True
+    said: bytes = b""
 
 
 @dataclass(frozen=True)
