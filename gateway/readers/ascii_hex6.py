@@ -26,7 +26,7 @@ class AsciiHex6(Reader):
             return Frame(7, (_identity.card("w26", bytes.fromhex(line[1].decode())),))
         if PART.fullmatch(window):
             return More("framing")
-        end = re.search(rb"[^\x21-\x7e]", window)
+        end = re.search(rb"[^\x21-\x7e]+", window)
         return Noise(end.end() if end else len(window))
 
     @classmethod
