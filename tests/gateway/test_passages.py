@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway import config, passages, readers, wire
+from gateway import config, passages, readers, simdevices, wire
 from gateway.app import Gateway
 from gateway.readers import _bracket, _chafon, _identity, m100
 from gateway.readers.base import Card
@@ -219,3 +219,11 @@ def test_a_tag_with_a_low_battery_passes_and_is_counted_once_a_tap(
         school.say(Kind.COMMAND, wire.encode(wire.Announce()))
         counted = until(lambda: [s for s in school.states if s.readers[0].faults])[-1]
     assert tap.card == "active:62160179" and counted.readers[0].faults == {"low-battery": 1}
+
+
+@pytest.mark.parametrize("profile", ["m100", "active-tzone"])
+def test_a_simulated_walk_is_read_often_enough_for_a_tap(profile: str) -> None:
+    module = simdevices.device(profile, readers.load(profile), 1)
+    module.present(TAG if profile == "m100" else "active:62160179", 0)
+    said = b"".join(module.speak(at / 100) for at in range(200))
+    assert len(heard(readers.load(profile)(), said)) > passages.Walk().count
