@@ -21,6 +21,7 @@ from gateway.wire import Direction
 
 SETTLE_MS = 1_500
 WATCH_MS = 12_000
+LOOK_MS = 100  # so often at most each read makes us look after all others
 DECIDED = 0.8  # share of the votes
 SURELY = 0.9  # the same while the tag is still heard
 LEAST_A_SIDE = 3  # reads without which a side was not really seen
@@ -177,10 +178,11 @@ class Walkthrough:
         self.unconfirmed = Counter[str]()  # by reader: tags that were heard and never made a tap
         self._visits = OrderedDict[str, Visit]()  # the one heard longest ago first
         self._watched = dict[str, None]()
+        self._looked = 0  # when `due` was asked last
 
     def see(self, card: Card, reader: str, ticks: int) -> list[Passed]:
         """One read; gives the taps that it makes, or that the time until now has made."""
-        passed = self.due(ticks)
+        passed = self.due(ticks) if ticks - self._looked >= LOOK_MS else []
         visit = self._visited(card, reader, ticks)
         visit.fresh.add(card, reader, self.rules.side(reader, card.antenna), ticks)
         if visit.watched is not None or (visit.tapped and visit.told not in OPPOSITE):
@@ -192,6 +194,7 @@ class Walkthrough:
 
     def due(self, ticks: int) -> list[Passed]:
         """The taps that waited for their direction until now."""
+        self._looked = ticks
         found = [self._settled(self._visits[text], ticks) for text in tuple(self._watched)]
         self._forget_old(ticks)
         return [passed for passed in found if passed is not None]
