@@ -175,10 +175,10 @@ class Reader:
         if isinstance(step, Bad):
             fresh = self._quiet == 0
             self._quiet = (step.size if fresh else self._quiet) - 1
-            fault = Fault(step.kind, step.detail)
+            kind, detail = step.kind, step.detail
         else:
             fresh = not self._spoilt
             self._quiet = max(0, self._quiet - step.size)
-            fault = Fault("framing")
+            kind, detail = "framing", ""
         self._spoilt = True
-        return (fault,) if fresh else ()
+        return (Fault(kind, detail),) if fresh else ()
