@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from gateway import evacuation, feedback, timebase, wire
+from gateway import evacuation, feedback, passages, timebase, wire
 from gateway.cards import Answer, Cards
 from gateway.clock import Clock
 from gateway.config import Config, ReaderSection
@@ -28,12 +28,14 @@ from gateway.selftest import Asked, Examination, Surroundings, Writing
 from gateway.spool import Limits, NotStored, Spool, Touch
 from gateway.status import REFUSED, Record, heartbeat, last_will
 from gateway.uplink import Uplink
+from gateway.walkthrough import Passed, Walkthrough
 from gateway.watchdog import Watchdog, can_be_heard, hanging
 from gateway.wire import Kind, ReaderHealth, Trouble
 
 log = logging.getLogger("gateway")
 
 TURN_S = 1.0  # the longest pause between two looks at the timers
+WATCH_S = 0.2  # the same while somebody walks through
 TURN_EVENTS = 200  # taken in one turn
 COMMIT_TAPS = 400  # at most so many taps share a commit: an SD card takes 10 ms to flush
 
@@ -45,12 +47,21 @@ class Stop:
 class Gate:
     """One reader as the main thread sees it."""
 
-    def __init__(self, section: ReaderSection, port: Port) -> None:
+    def __init__(self, section: ReaderSection, port: Port, walk: Walkthrough | None) -> None:
         self.section = section
         self.port = port
+        self.walk = walk  # for tags that are read from afar, in place of dedupe
         self.record = Record(section)
         self.dedupe = Dedupe(confirm=section.confirm(), same_card_ms=round(section.same_card_s * 1000))
         self._red = 0
+
+    def forget(self, card: str) -> None:
+        """The tap could not be kept: the card's next read, or walk, is new."""
+        (self.walk or self.dedupe).forget(card)
+
+    def unconfirmed(self) -> int:
+        """Cards that were read too seldom to count."""
+        return self.walk.unconfirmed[self.section.id] if self.walk else self.dedupe.unconfirmed
 
     def may_show_red(self, fault: Fault, ticks: int) -> bool:
         """Once a second for a card that was held to the reader and cannot be taken."""
@@ -80,7 +91,9 @@ class Gateway:
             now=self.clock.now,
             inbox=self.inbox,
         )
-        self.gates = {section.id: Gate(section, self._port(section)) for section in config.reader}
+        walks = passages.load(config)
+        self.walks = list({id(walk): walk for walk in walks.values()}.values())  # two readers may share one
+        self.gates = {reader.id: Gate(reader, self._port(reader), walks.get(reader.id)) for reader in config.reader}
         self.lights: feedback.Feedback = feedback.Silent()
         self.watchdog = Watchdog.from_environment()
         self.examination = Examination()
@@ -168,7 +181,8 @@ class Gateway:
     def _events(self) -> Iterator[Any]:
         """What waits in the inbox; waits itself for the first until a timer is due."""
         due = self.uplink.next_due()
-        wait = TURN_S if due is None else min(TURN_S, max(0.0, due - time.monotonic()))
+        longest = WATCH_S if any(walk.waiting for walk in self.walks) else TURN_S
+        wait = longest if due is None else min(longest, max(0.0, due - time.monotonic()))
         try:
             yield self.inbox.get(timeout=wait)
             for _ in range(TURN_EVENTS - 1):
@@ -183,6 +197,8 @@ class Gateway:
                 touches.extend(self._touches(event))
             else:
                 self._on_event(event)
+        ticks = self.clock.ticks()
+        touches.extend(self._passed(passed) for walk in self.walks for passed in walk.due(ticks))
         now = time.monotonic()
         for start in range(0, len(touches), COMMIT_TAPS):
             self._store(touches[start : start + COMMIT_TAPS], now)
@@ -200,9 +216,21 @@ class Gateway:
                 log.debug("reader %s: %s %s", read.reader, value.kind, value.detail)
                 if gate.may_show_red(value, read.ticks):
                     self.lights.refused()
+            elif gate.walk is not None:
+                yield from map(self._passed, gate.walk.see(value, read.reader, read.ticks))
             elif self._is_new(gate, value, read.ticks):
-                at, state = self.clock.at(read.ticks), self.clock.state()
-                yield Touch(read.reader, gate.section.direction, value.text, at, state, read.ticks)
+                yield self._touch(value, gate, read.ticks, gate.section.direction)
+
+    def _passed(self, passed: Passed) -> Touch:
+        """The tap of somebody who walked through, at the time when the tag was first heard."""
+        gate = self.gates[passed.reader]
+        log.debug("reader %s: a tag passed, %d reads, at most %s dBm", passed.reader, passed.reads, passed.peak)
+        return self._touch(passed.card, gate, passed.ticks, passed.direction or gate.section.direction)
+
+    def _touch(self, card: Card, gate: Gate, ticks: int, direction: wire.Direction) -> Touch:
+        if card.low_battery:
+            gate.record.faults["low-battery"] += 1
+        return Touch(gate.section.id, direction, card.text, self.clock.at(ticks), self.clock.state(), ticks, card.sun)
 
     def _is_new(self, gate: Gate, card: Card, ticks: int) -> bool:
         verdict = gate.dedupe.admits(card.text, ticks)
@@ -235,7 +263,7 @@ class Gateway:
             self._next_beat = 0.0
         self.full = True
         for touch in touches:
-            self.gates[touch.reader].dedupe.forget(touch.card)
+            self.gates[touch.reader].forget(touch.card)
             self.lights.refused()
         log.error("%d taps REFUSED: %s", len(touches), error)
 
@@ -308,8 +336,8 @@ class Gateway:
     def _state(self) -> wire.State:
         records = [gate.record for gate in self.gates.values()]
         for gate in self.gates.values():
-            if gate.dedupe.unconfirmed:
-                gate.record.faults["unconfirmed"] = gate.dedupe.unconfirmed
+            if gate.unconfirmed():
+                gate.record.faults["unconfirmed"] = gate.unconfirmed()
         state = heartbeat(
             self._birth,
             clock=self.clock,

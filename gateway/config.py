@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway import devices, enrolled, readers
+from gateway import devices, enrolled, passages, readers
 from gateway.devices import Devices
 from gateway.machine import identify
+from gateway.passages import Passage, Walk
 from gateway.readers.base import Reader
 from gateway.wire import Direction, Name
 
@@ -98,6 +99,7 @@ class ReaderSection(Section, frozen=True, kw_only=True):
     direction: Direction
     name: str = ""
     same_card_s: Seconds = 5.0
+    walk: Walk = Walk()  # of readers that read from afar
     options: dict[str, Any] = {}  # baud, confirm, and what the profile itself takes
 
     def baud(self) -> int:
@@ -129,6 +131,7 @@ class Config(Section, frozen=True, kw_only=True):
     feedback: Feedback = Feedback()
     evacuation: Evacuation = Evacuation()
     reader: tuple[ReaderSection, ...]
+    passage: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,9 +170,9 @@ def check(path: Path, environment: Mapping[str, str] = os.environ, machine: Devi
 
 def _shape(kind: Any, value: Any, place: str) -> Iterator[str]:
     """Problems of a value that is to become `kind`, table by table, so that one does not hide the next."""
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+    if _is_table(kind):
         yield from _table(kind, value, place)
-    elif get_origin(kind) is tuple and isinstance(value, list) and issubclass(get_args(kind)[0], msgspec.Struct):
+    elif get_origin(kind) is tuple and isinstance(value, list) and _is_table(get_args(kind)[0]):
         for number, item in enumerate(value, 1):
             yield from _shape(get_args(kind)[0], item, f"{place}[{number}]")
     else:
@@ -177,6 +180,10 @@ def _shape(kind: Any, value: Any, place: str) -> Iterator[str]:
             msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
             yield f"{place}: {_said(error, kind, value)}"
+
+
+def _is_table(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _table(kind: type[msgspec.Struct], value: Any, place: str) -> Iterator[str]:
@@ -201,7 +208,7 @@ def _sound(kind: type[msgspec.Struct], table: Any, number: int) -> dict[str, Any
     sound: dict[str, Any] = {}
     for declared in msgspec.structs.fields(kind):
         name, value = declared.name, given.get(declared.name)
-        if isinstance(declared.type, type) and issubclass(declared.type, msgspec.Struct):
+        if _is_table(declared.type):
             sound[name] = _sound(declared.type, value, 0)
         elif declared.type == tuple[ReaderSection, ...] and isinstance(value, list):
             sound[name] = [_sound(ReaderSection, item, place) for place, item in enumerate(value, 1)]
@@ -263,6 +270,7 @@ def _sense(config: Config, machine: Devices = devices.HERE) -> Iterator[str]:
                 taken = f"{reader.port} is reader[{other}]'s already"
                 yield f"{place}.port: {taken}; two readers cannot share a port{_hint(reader)}"
     yield from _device_sense(config.reader, machine)
+    yield from passages.problems(config)
     yield from _mqtt_sense(config.mqtt)
     pins = [pin for pin in msgspec.structs.astuple(config.feedback) if pin is not None]
     if len(pins) != len(set(pins)):

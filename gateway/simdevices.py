@@ -9,17 +9,21 @@ from random import Random
 
 from gateway.forms import LENGTHS
 from gateway.readers.base import Card, Reader
+from gateway.simcards import Ntag424
 
 REPEAT = 0.065  # an RDM6300 says a card again every 65 ms as long as it is in the field
 TIMES = 4  # a quarter of a second at the reader: a hurried pupil
+WALK_TIMES = 8  # reads of a tag that is carried through a gate
 LEAST = 0.004  # seconds between two frames however fast the demo runs
+HOLD = 1.0  # an NTAG 424 is held to the reader until it was read, but not longer than this
 SEARCH = 0.025  # how long a PN532 looks for a card before it says that there is none
 
 DIGITS = {"em4100": 10, "iso14443a": 14, "epc": 24, "w26": 6, "w34": 8, "active": 8}  # of a card that is made up
 
 ACK = bytes.fromhex("0000FF00FF00")
 SYNTAX_ERROR = bytes.fromhex("0000FF01FF7F8100")
-LIST_TARGETS = 0x4A
+LIST_TARGETS, EXCHANGE = 0x4A, 0x40
+NOBODY = bytes.fromhex("D54101")  # InDataExchange: the target has not answered in time
 ANSWERS = {
     0x02: bytes.fromhex("D50332010607"),  # GetFirmwareVersion: PN532 v1.6
     0x14: bytes.fromhex("D515"),  # SAMConfiguration
@@ -31,8 +35,8 @@ _START = bytes.fromhex("0000FF")
 class Device:
     """One reader module. It takes the next card only when it is not busy with the one before."""
 
-    def present(self, card: str, now: float) -> None:
-        """Hold a card to it."""
+    def present(self, card: str, now: float, url: str = "") -> None:
+        """Hold a card to it; with a `url` one that writes this of itself (simcards.py)."""
         raise NotImplementedError
 
     def join(self, card: str) -> None:
@@ -56,16 +60,16 @@ class Device:
 
 
 class Speaker(Device):
-    """A module that speaks by itself: each card once, or again and again where the gateway wants two equal reads."""
+    """A module that speaks by itself: each card once, or again and again where the gateway wants several reads."""
 
     def __init__(self, protocol: type[Reader], speed: float) -> None:
         self.protocol = protocol
-        self.times = TIMES if protocol.confirm > 1 else 1
+        self.times = WALK_TIMES if protocol.technology in ("epc", "active") else TIMES if protocol.confirm > 1 else 1
         self.gap = max(LEAST, REPEAT / speed)
         self._frames: deque[bytes] = deque()
         self._next = 0.0
 
-    def present(self, card: str, now: float) -> None:
+    def present(self, card: str, now: float, url: str = "") -> None:
         self._frames.extend([self.protocol.frame(card)] * self.times)
         self._next = max(now, self._next)
 
@@ -97,19 +101,26 @@ class Pn532(Device):
         self._out = bytearray()
         self._card = b""
         self._second = b""
+        self._ntags: dict[str, Ntag424] = {}
+        self._ntag: Ntag424 | None = None
         self._reported = False
         self._leaves = 0.0
         self._asked: float | None = None
 
-    def present(self, card: str, now: float) -> None:
+    def present(self, card: str, now: float, url: str = "") -> None:
         self._card, self._second = bytes.fromhex(card.partition(":")[2]), b""
         self._reported, self._leaves = False, now + self.gap
+        self._ntag = self._ntags.setdefault(card, Ntag424(url)) if url else None
+        if self._ntag is not None:
+            self._ntag.url = url
+            self._ntag.arrive()
 
     def join(self, card: str) -> None:
         self._second = bytes.fromhex(card.partition(":")[2])
 
     def busy(self, now: float) -> bool:
-        return bool(self._card) and not (self._reported and now >= self._leaves)
+        reading = self._ntag is not None and not self._ntag.was_read and now < self._leaves + HOLD
+        return bool(self._card) and not (self._reported and now >= self._leaves and not reading)
 
     def hear(self, chunk: bytes, now: float) -> None:
         self._heard += chunk
@@ -121,12 +132,13 @@ class Pn532(Device):
             self._out += frame(self._targets())
             self._reported, self._asked = bool(self._card), None
         if not self.busy(now):
-            self._card = b""
+            self._card, self._ntag = b"", None
         said, self._out = bytes(self._out), bytearray()
         return said
 
     def forget(self) -> None:
         self._heard, self._out, self._asked, self._card = bytearray(), bytearray(), None, b""
+        self._ntag = None
 
     def _command(self, body: bytes, now: float) -> None:
         self._asked = None  # a new command, or an ACK from the host, ends the running one
@@ -136,10 +148,16 @@ class Pn532(Device):
         code = body[1] if len(body) > 1 else 0
         if code == LIST_TARGETS:
             self._asked = now
+        elif code == EXCHANGE:
+            self._out += frame(b"\xd5\x41\x00" + self._ntag.answer(body[3:]) if self._ntag else NOBODY)
         else:
             self._out += frame(ANSWERS[code]) if code in ANSWERS else SYNTAX_ERROR
 
     def _targets(self) -> bytes:
+        if self._ntag is not None and self._card:
+            atqa = b"\x03\x04" if len(self._card) == 4 else b"\x03\x44"
+            ats = bytes.fromhex("067777710280")
+            return bytes([0xD5, 0x4B, 1, 1, *atqa, 0x20, len(self._card), *self._card, *ats])
         cards = [card for card in (self._card, self._second) if self._card and card]
         return bytes([0xD5, 0x4B, len(cards), *chain(*map(_target, range(1, 3), cards))])
 

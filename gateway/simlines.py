@@ -153,9 +153,9 @@ class Line:
         elif event.noise is not None:
             self._out += bytes.fromhex(event.noise)
         elif event.card is not None:
-            self._show(event.card, now)
+            self._show(event.card, now, event.url or "")
 
-    def _show(self, card: str, now: float) -> None:
+    def _show(self, card: str, now: float, url: str = "") -> None:
         kinds = self.faults.active(now)
         cards = [card, self._companion()] if Kind.TWO in kinds else [card]
         again = any(now - self._seen.get(one, -SAME_CARD_S) < SAME_CARD_S for one in cards)
@@ -163,7 +163,7 @@ class Line:
         self._seen.update(dict.fromkeys(cards, now))
         self._last = card
         self.shown += len(cards)
-        self.module.present(card, now)
+        self.module.present(card, now, url)
         for other in cards[1:]:
             self.module.join(other)
 

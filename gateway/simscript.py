@@ -38,6 +38,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     unplug: float | None = None
     fault: Kind | None = None
     seconds: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    url: wire.Proof | None = None  # what the card, an NTAG 424 DNA, writes of itself
 
     def trouble(self) -> tuple[Kind, float] | None:
         """The fault that this begins and its seconds; None for a card and for noise that is given byte by byte."""
@@ -78,6 +79,8 @@ def _event(line: bytes, known: dict[str, str]) -> Event:
         raise ValueError(f"reader {event.reader!r} has no header line before this one")
     if sum(what is not None for what in (event.card, event.noise, event.unplug, event.fault)) != 1:
         raise ValueError("exactly one of card, noise, unplug and fault is wanted")
+    if event.url is not None and event.card is None:
+        raise ValueError("a url belongs to a card")
     bytes.fromhex(event.noise or "")
     if event.fault is Kind.PHANTOM:
         phantom(readers.load(known[event.reader]))

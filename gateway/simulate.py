@@ -7,7 +7,8 @@ With --pupils it makes up a crowd, writes a gateway.toml for its ports, and is r
 
 With --script it plays a file of JSON lines: first the readers, {"reader": "east-in", "profile": "rdm6300"}; then what
 happens at a shown time (GATEBELL_CLOCK, UTC milliseconds), {"at": 1, "reader": "east-in", "card": "em4100:67003B51C6"},
-or in place of the card "noise": "<hex>", "unplug": <seconds>, "fault": "<word>". What is past happens at once, as soon
+or in place of the card "noise": "<hex>", "unplug": <seconds>, "fault": "<word>". A card with a "url" is an NTAG 424 DNA
+that writes this of itself, with {counter} growing. What is past happens at once, as soon
 as a gateway opens the port. While it runs, type `help`: faults on demand, such as `unplug reader-1`.
 """
 

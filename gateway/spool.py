@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from msgspec import UNSET
+
 from gateway import salvage, spoolfile
 from gateway.clock import Clock
 from gateway.reserve import Reserve
@@ -57,6 +59,7 @@ class Touch:
     at: int
     clock: ClockState
     ticks: int
+    sun: str = ""  # what an NTAG 424 DNA wrote
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,7 @@ class Spool:
             clock=touch.clock,
             boot=self.clock.boot,
             ticks=touch.ticks,
+            sun=touch.sun or UNSET,
         )
 
     def _insert(self, rows: Iterable[Row]) -> None:

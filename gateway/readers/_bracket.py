@@ -33,8 +33,11 @@ def take(layout: Layout, window: bytes) -> Step:
     if not isinstance(frame, bytes):
         return frame
     tag = frame[1] in (REPLY, NOTICE) and frame[2] == TAG and frame[4] > 1
-    values: tuple[Value, ...] = (_identity.gen2(frame[6:-2]),) if tag else ()
-    return Frame(len(frame), values)
+    return Frame(len(frame), (_tag(frame[5:-2]),) if tag else ())
+
+
+def _tag(report: bytes) -> Value:
+    return _identity.heard(_identity.gen2(report[1:]), rssi=_identity.signed(report[:1]))
 
 
 def notice(layout: Layout, card: str) -> bytes:
@@ -63,6 +66,7 @@ class Bracketed(Reader):
 
     baud = 115200
     technology = "epc"
+    tells_rssi = True
     interval = 2.0
     longest: ClassVar[int] = LONGEST
     layout: ClassVar[Layout]

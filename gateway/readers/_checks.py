@@ -15,17 +15,14 @@ def total(block: bytes) -> int:
     return sum(block) & 0xFF
 
 
-def _reversed(number: int, bits: int) -> int:
-    return int(f"{number:0{bits}b}"[::-1], 2)
-
-
-_BYTES_REVERSED = bytes(_reversed(byte, 8) for byte in range(256))
+_BYTES_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def mcrf4xx(block: bytes) -> int:
     """CRC-16/MCRF4XX: polynomial 0x1021 reflected, init FFFF, no final XOR."""
     # The C library knows the same CRC unreflected, and noise on a line without a start byte asks for it at each byte.
-    return _reversed(binascii.crc_hqx(block.translate(_BYTES_REVERSED), 0xFFFF), 16)
+    crc = binascii.crc_hqx(block.translate(_BYTES_REVERSED), 0xFFFF)
+    return _BYTES_REVERSED[crc & 0xFF] << 8 | _BYTES_REVERSED[crc >> 8]
 
 
 def modbus(block: bytes) -> int:

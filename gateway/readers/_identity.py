@@ -3,6 +3,8 @@
 Cheap 125 kHz modules report ids with a valid check while no card is near (esprfid/esp-rfid#411, arendst/Tasmota#9522).
 """
 
+from dataclasses import replace
+
 from gateway.readers import _checks
 from gateway.readers.base import Card, Fault, Value
 
@@ -65,6 +67,16 @@ def counted(pc: bytes, number: bytes) -> Value:
     if (pc[0] >> 3) * 2 != len(number):
         return Fault("length", "the tag names another length than the frame")
     return epc(number)
+
+
+def heard(value: Value, *, rssi: float | None = None, antenna: int | None = None) -> Value:
+    """The same card with how strongly and by which antenna it was read."""
+    return replace(value, rssi=rssi, antenna=antenna) if isinstance(value, Card) else value
+
+
+def signed(raw: bytes) -> int:
+    """Two's complement, most significant byte first."""
+    return int.from_bytes(raw, signed=True)
 
 
 def memory_of(text: str) -> bytes:

@@ -26,9 +26,12 @@ class Active(Reader):
         order: str = "msb",
         tail: str = "",
         length_at: int = -1,
+        low: str = "",
     ) -> None:
         super().__init__()
-        self._shape = _active.shape(header, size=size, check=check, id=id, order=order, tail=tail, length_at=length_at)
+        self._shape = _active.shape(
+            header, size=size, check=check, id=id, order=order, tail=tail, length_at=length_at, low=low
+        )
 
     def take(self, window: bytes) -> Step:
         frame = self._shape.layout.take(window)

@@ -10,7 +10,7 @@ from typing import ClassVar
 from gateway.readers import _identity
 from gateway.readers.base import Card, Fault, Frame, Idle, More, Noise, Reader, Step
 
-LINE = re.compile(rb"([0-9A-Fa-f]{6})\r")
+LINE = re.compile(rb"([0-9A-Fa-f]{6})[\r\n]")
 PART = re.compile(rb"[0-9A-Fa-f]{1,6}")
 
 
@@ -19,14 +19,14 @@ class AsciiHex6(Reader):
     longest: ClassVar[int] = 16
 
     def take(self, window: bytes) -> Step:
-        # hex x6  CR  [LF]
+        # hex x6  CR or LF or both
         if window[0] in b"\r\n":
             return Idle()
         if line := LINE.match(window):
             return Frame(7, (_identity.card("w26", bytes.fromhex(line[1].decode())),))
         if PART.fullmatch(window):
             return More("framing")
-        end = re.search(rb"[^\x21-\x7e]", window)
+        end = re.search(rb"[^\x21-\x7e]+", window)
         return Noise(end.end() if end else len(window))
 
     @classmethod

@@ -15,7 +15,7 @@ END = re.compile(rb"[\r\n]")
 LABELLED = re.compile(rb"card number: ?(\d{10})@", re.IGNORECASE)  # the only line that ends with @
 NUMBER = re.compile(rb"(\d{10})[\r\n]")
 PAIR = re.compile(rb"(\d{3}),(\d{5})[\r\n]")
-STRANGE = re.compile(rb"[^\x20-\x7e\t\r\n]")  # the line is noisy: a new one may begin after it
+STRANGE = re.compile(rb"[^\x20-\x7e\t\r\n]+")  # the line is noisy: a new one may begin after it
 KEY = re.compile(rb"[0-9*#]")  # a keypad sends one byte without a line end
 
 

@@ -15,9 +15,17 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Card:
-    """One good frame that names a card. `text` is canonical: `em4100:67003B51C6`, `iso14443a:04A1...`."""
+    """One good frame that names a card. `text` is canonical: `em4100:67003B51C6`, `iso14443a:04A1...`.
+
+    How it was read makes no other card of it: `rssi` in dBm as far as the reader's maker says what its number means,
+    `antenna` counted from 1, `sun` what an NTAG 424 DNA wrote of itself, `low_battery` of an active tag.
+    """
 
     text: str
+    rssi: float | None = field(default=None, compare=False)
+    antenna: int | None = field(default=None, compare=False)
+    sun: str = field(default="", compare=False, repr=False)
+    low_battery: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -38,11 +46,15 @@ Value = Card | Fault
 
 @dataclass(frozen=True)
 class Frame:
-    """`size` sound bytes, and what they mean; `answer` is false for an ACK, which does not end a question."""
+    """`size` sound bytes, and what they mean; `answer` is false for an ACK, which does not end a question.
+
+    `said` are the answer's own bytes, for a reader that talks on.
+    """
 
     size: int
     values: tuple[Value, ...] = ()
     answer: bool = True
+    said: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,8 @@ class Reader:
 
     baud: ClassVar[int] = 9600
     technology: ClassVar[str] = ""
+    tells_rssi: ClassVar[bool] = False  # in its cards
+    tells_antenna: ClassVar[bool] = False
     confirm: ClassVar[int] = 1  # equal reads wanted within 300 ms before a card counts
     interval: float | None = None  # seconds between polls; None: the reader speaks by itself
     gap: ClassVar[float] = 0.05  # seconds of silence after which a partial frame is flushed
@@ -169,10 +183,10 @@ class Reader:
         if isinstance(step, Bad):
             fresh = self._quiet == 0
             self._quiet = (step.size if fresh else self._quiet) - 1
-            fault = Fault(step.kind, step.detail)
+            kind, detail = step.kind, step.detail
         else:
             fresh = not self._spoilt
             self._quiet = max(0, self._quiet - step.size)
-            fault = Fault("framing")
+            kind, detail = "framing", ""
         self._spoilt = True
-        return (fault,) if fresh else ()
+        return (Fault(kind, detail),) if fresh else ()

@@ -22,6 +22,7 @@ LAYOUT = Layout(
 class CfM(Reader):
     baud = 115200
     technology = "epc"
+    tells_rssi = tells_antenna = True
     longest: ClassVar[int] = 7 + 255
 
     def take(self, window: bytes) -> Step:
@@ -30,7 +31,7 @@ class CfM(Reader):
         if not isinstance(frame, bytes):
             return frame
         tagged = frame[2:4] == INVENTORY and frame[4] > 5 and frame[5] == 0
-        return Frame(len(frame), (_tag(frame[10:-2]),) if tagged else ())
+        return Frame(len(frame), (_tag(frame[6:-2]),) if tagged else ())
 
     @classmethod
     def frame(cls, card: str) -> bytes:
@@ -40,10 +41,12 @@ class CfM(Reader):
         return head + _checks.mcrf4xx(head).to_bytes(2)
 
 
-def _tag(counted: bytes) -> Value:
-    if counted[0] != len(counted) - 1:
+def _tag(report: bytes) -> Value:
+    # RSSI x2  antenna  channel  length  EPC...
+    epc = report[5:]
+    if report[4] != len(epc):
         return Fault("length", "the tag names another length than the frame")
-    return _identity.epc(counted[1:])
+    return _identity.heard(_identity.epc(epc), rssi=_identity.signed(report[:2]) / 10, antenna=report[2] or None)
 
 
 PROTOCOL = CfM

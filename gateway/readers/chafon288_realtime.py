@@ -14,6 +14,7 @@ REALTIME_MODE = _chafon.framed(bytes([0, _chafon.MODE, 1]))
 class Chafon288Realtime(Reader):
     baud = 57600
     technology = "epc"
+    tells_rssi = tells_antenna = True
     interval = 2.0
     longest: ClassVar[int] = _chafon.LONGEST
 
@@ -23,7 +24,9 @@ class Chafon288Realtime(Reader):
         if not isinstance(frame, bytes):
             return frame
         tagged = frame[2] == _chafon.REPORT and frame[3] == 0 and len(frame) > 7
-        values: tuple[Value, ...] = _chafon.tags(frame[5:-2], count=1, after=1) if tagged else ()
+        values: tuple[Value, ...] = ()
+        if tagged:
+            values = _chafon.tags(frame[5:-2], count=1, after=1, antenna=_chafon.antenna(frame[4]))
         return Frame(len(frame), values)
 
     def start(self) -> bytes:

@@ -30,6 +30,7 @@ STREAM = _framed(0x82, b"\x00\x00")
 class Chainway(Reader):
     baud = 115200
     technology = "epc"
+    tells_rssi = tells_antenna = True
     longest: ClassVar[int] = 255
 
     def take(self, window: bytes) -> Step:
@@ -39,7 +40,8 @@ class Chainway(Reader):
             return frame
         if frame[4] != TAG or len(frame) < 15:
             return Frame(len(frame))
-        return Frame(len(frame), (_identity.counted(frame[5:7], frame[7:-6]),))
+        value = _identity.counted(frame[5:7], frame[7:-6])
+        return Frame(len(frame), (_identity.heard(value, rssi=_dbm(frame[-6:-4]), antenna=frame[-4] or None),))
 
     def start(self) -> bytes:
         return STREAM
@@ -47,6 +49,12 @@ class Chainway(Reader):
     @classmethod
     def frame(cls, card: str) -> bytes:
         return _framed(TAG, _identity.memory_of(card)[:-2] + b"\x00\xd4\x01")
+
+
+def _dbm(raw: bytes) -> float:
+    # tenths in 16 bits; the UM202 sends whole dBm in the low byte
+    tenths = _identity.signed(raw)
+    return tenths / 10 if tenths < 0 else _identity.signed(raw[1:])
 
 
 PROTOCOL = Chainway

@@ -10,8 +10,10 @@ from typing import ClassVar
 from gateway.readers import _identity
 from gateway.readers.base import Bad, Card, Fault, Frame, More, Noise, Reader, Step
 
-LINE = re.compile(rb"\n[QU]([0-9A-Fa-f]*)\r\n")
-PART = re.compile(rb"\n([QU][0-9A-Fa-f]*\r?)?")
+LINE = re.compile(rb"\n?[QU]([0-9A-Fa-f]*)\r\n")  # the first LF may have ended a line that lost its own
+PART = re.compile(rb"\n?([QU][0-9A-Fa-f]*\r?)?")
+REFUSED = re.compile(rb"\n[A-Z]\r\n")  # the reader's word for a question that it cannot answer
+START = re.compile(rb"[\nQU]")
 QUESTION = b"\nQ\r"
 
 
@@ -23,16 +25,17 @@ class Fonkan(Reader):
 
     def take(self, window: bytes) -> Step:
         # LF  Q  (PC x2  EPC...  CRC x2) as hex  CR  LF
-        if window[0] != 0x0A:
-            start = window.find(b"\n")
-            return Noise(len(window) if start < 0 else start)
-        line = LINE.match(window)
-        if line is None:
-            part = PART.match(window)
-            if part and part.end() == len(window) < self.longest:
-                return More("framing" if len(window) > 1 else "")
-            return Bad("framing", part.end()) if part and part.end() > 2 else Noise()
-        return _meaning(line[1], size=line.end())
+        start = START.search(window)
+        if start is None or start.start():
+            return Noise(start.start() if start else len(window))
+        if line := LINE.match(window):
+            return _meaning(line[1], size=line.end())
+        if refused := REFUSED.match(window):
+            return Frame(refused.end())
+        part = PART.match(window)
+        if part and part.end() == len(window) < self.longest or re.fullmatch(rb"\n[A-Z]\r?", window):
+            return More("framing" if len(window) > 1 else "")
+        return Bad("framing", part.end()) if part and part.end() > 2 else Noise()
 
     def poll(self) -> bytes:
         return self.ask(QUESTION)

@@ -5,16 +5,21 @@ Sources: NXP UM0701-02 (user manual) sections 6.2 and 7; nfcpy tests/base_clf_pn
 Faults beside checksum, length, length_checksum and framing: `protocol` a frame that is from neither host nor chip,
 `syntax` the chip's error frame, `phantom` a blank UID, `random-uid` a phone or passport whose UID is new each time,
 `two-cards` a wallet (the fault names both, for who wants to see them), `no-answer` three questions unanswered.
+
+With `sun` every card that speaks ISO 14443-4 is asked for the message of an NTAG 424 DNA (_ntag424.py). One that has
+none is read as ever; one with a random UID is admitted with its message, in which the server finds who it is.
 """
 
 from collections.abc import Iterator
 from itertools import chain
 
-from gateway.readers import _checks, _identity
+from gateway.readers import _checks, _identity, _ntag424
 from gateway.readers.base import Bad, Card, Fault, Frame, Idle, More, Noise, Reader, Step, Value
 
 HOST, CHIP = 0xD4, 0xD5
-SAM_CONFIGURATION, RF_CONFIGURATION, LIST_TARGETS = 0x14, 0x32, 0x4A
+SAM_CONFIGURATION, RF_CONFIGURATION, LIST_TARGETS, EXCHANGE = 0x14, 0x32, 0x4A, 0x40
+ISO_DEP = 0x20  # bit of the SAK: the card speaks ISO 14443-4
+AT_ONCE = 0.001  # seconds: a card in a hand does not wait for the next poll
 WAKE = bytes.fromhex("5555") + bytes(14)
 LONGEST = 3 + 5 + 265 + 2  # the extended frame with the most data
 UID_SIZES = {4: b"\x00\x04\x08", 7: b"\x00\x44\x00", 10: b"\x00\xc4\x00"}  # -> ATQA and SAK of a plain card
@@ -41,17 +46,21 @@ POLL = command(LIST_TARGETS, b"\x02\x00")  # at most 2 targets, 106 kbit/s type 
 
 
 class Pn532(Reader):
-    """`interval` is the time between two polls in seconds; a resting card is reported at each."""
+    """`interval` is the time between two polls in seconds; a resting card is reported at each. `sun`: see above."""
 
     baud = 115200
     technology = "iso14443a"
     longest = LONGEST
 
-    def __init__(self, interval: float = 0.1) -> None:
+    def __init__(self, interval: float = 0.1, sun: bool = False) -> None:
         super().__init__()
         if not 0.02 <= interval <= 2:
             raise ValueError(f"interval is 0.02 to 2 seconds, not {interval!r}")
-        self.interval = interval
+        if not isinstance(sun, bool):
+            raise ValueError(f"sun is true or false, not {sun!r}")
+        self.interval = self._pause = interval
+        self.sun = sun
+        self._dialogue = _ntag424.Dialogue()
         self._questions: list[bytes] = []
         self._asked = b""
         self._missed = 0
@@ -68,13 +77,15 @@ class Pn532(Reader):
         return _frame(window)
 
     def feed(self, chunk: bytes) -> Iterator[Value]:
-        return chain(self._overdue(), super().feed(chunk))
+        found = chain(self._overdue(), super().feed(chunk))
+        self.interval = AT_ONCE if self._dialogue.command else self._pause
+        return found
 
     def flush(self) -> Iterator[Value]:
         return chain(self._overdue(), super().flush())
 
     def start(self) -> bytes:
-        self._questions, self._missed = list(SETUP[1:]), 0
+        self._questions, self._missed, self._dialogue = list(SETUP[1:]), 0, _ntag424.Dialogue()
         self._answered, self._asked = True, SETUP[0]
         return self.ask(self._asked)
 
@@ -85,13 +96,34 @@ class Pn532(Reader):
             return self.ask(self._asked)
         if not waited_in_vain:
             self._missed = 0
-            self._asked = self._questions.pop(0) if self._questions else POLL
+            self._asked = self._question()
             return self.ask(self._asked)
         self._missed += 1
+        if self._dialogue.is_open:
+            self._mute += self._dialogue.given_up()
+            self._asked = POLL
         if self._missed < 3:
             return WAKE + self.ask(self._asked)
         self._mute.append(Fault("no-answer", "the PN532 is silent: check power, TX/RX and the HSU switches"))
         return self.start()
+
+    def _question(self) -> bytes:
+        if self._questions:
+            return self._questions.pop(0)
+        told, self._dialogue.command = self._dialogue.command, b""
+        self.interval = self._pause
+        return command(EXCHANGE, bytes([self._dialogue.target]) + told) if told else POLL
+
+    def _judge(self, step: Frame | Bad | Noise | Idle) -> tuple[Value, ...]:
+        values = super()._judge(step)
+        return self._talk(step.said, values) if self.sun and isinstance(step, Frame) and step.answer else values
+
+    def _talk(self, said: bytes, values: tuple[Value, ...]) -> tuple[Value, ...]:
+        if said[:1] == bytes([LIST_TARGETS + 1]):
+            return self._dialogue.listed(values, _talker(said, values))
+        if said[:1] == bytes([EXCHANGE + 1]) and len(said) > 1:
+            return values + self._dialogue.answered(said[1], said[2:])
+        return values + (self._dialogue.given_up() if self._dialogue.is_open else ())
 
     def _overdue(self) -> list[Value]:
         mute, self._mute = self._mute, []
@@ -132,7 +164,7 @@ def _judged(body: bytes, *, size: int) -> Step:
     if body == b"\x7f\x81":
         return Frame(size, (Fault("syntax", "the PN532 did not understand the last command"),))
     if body[0] == CHIP and len(body) > 2 and body[1] % 2:  # a command's code is even, its answer's one more
-        return Frame(size, _meaning(body[1:-1]))
+        return Frame(size, _meaning(body[1:-1]), said=body[1:-1])
     if body[0] == HOST:
         return Frame(size, answer=False)
     return Bad("protocol", size, "neither host nor PN532 sends such a frame")
@@ -167,6 +199,13 @@ def _targets(block: bytes, count: int) -> list[tuple[bytes, int]] | None:
         if others is not None:
             return [(uid, sak), *others]
     return None
+
+
+def _talker(said: bytes, values: tuple[Value, ...]) -> int | None:
+    """The number of the one card in the field, if it may have a message: neither blank nor a mere memory card."""
+    found = _targets(said[2:], said[1]) if len(values) == 1 else None
+    kept = isinstance(values[0], Card) or values[0].kind == "random-uid" if values else False
+    return said[2] if found and kept and len(found) == 1 and found[0][1] & ISO_DEP else None
 
 
 def _identified(uid: bytes, sak: int) -> Value:

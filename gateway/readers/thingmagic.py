@@ -10,12 +10,16 @@ from gateway.readers import _checks, _identity
 from gateway.readers.base import Bad, Card, Fault, Frame, More, Noise, Reader, Step, Value
 
 ONE_TAG, STREAM = 0x21, 0x22
-METADATA = b"\x01\xff"  # all of it: count, RSSI, antenna, frequency, time, phase, protocol, data
+# What a record may tell before the tag's memory, bit for bit of its metadata flags: bytes of each.
+COUNT, RSSI, ANTENNA, FREQUENCY, TIME, PHASE, PROTOCOL_ID, MEMORY, PINS = FIELDS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+RECORD = bytes.fromhex("10001B 01FF01 01 C4 11 0E1640 00000127 0000 05 0000 0F")  # once, -60 dBm, antenna 1
+BYTES = {COUNT: 1, RSSI: 1, ANTENNA: 1, FREQUENCY: 3, TIME: 4, PHASE: 2, PROTOCOL_ID: 1, PINS: 1}
 
 
 class Thingmagic(Reader):
     baud = 115200
     technology = "epc"
+    tells_rssi = tells_antenna = True
     longest: ClassVar[int] = 7 + 255
 
     def take(self, window: bytes) -> Step:
@@ -33,8 +37,9 @@ class Thingmagic(Reader):
 
     @classmethod
     def frame(cls, card: str) -> bytes:
-        raw = _identity.raw_of(card)
-        head = bytes([0xFF, len(raw) + 2, ONE_TAG, 0, 0]) + raw + _identity.memory_of(card)[-2:]
+        memory = _identity.memory_of(card)
+        record = RECORD + (8 * len(memory)).to_bytes(2) + memory
+        head = bytes([0xFF, len(record), STREAM, 0, 0]) + record
         return head + _checks.thingmagic(head[1:]).to_bytes(2)
 
 
@@ -48,7 +53,7 @@ def _meaning(frame: bytes) -> tuple[Value, ...]:
         return ()
     if code == ONE_TAG:  # EPC and CRC; the PC is not sent, but the tag's CRC is over it
         return (_single(block),)
-    if code == STREAM and block[3:5] == METADATA:
+    if code == STREAM and len(block) > 6 and block[3] < 2:  # two bytes of flags, none that is not known here
         return (_record(block),)
     return ()
 
@@ -59,15 +64,24 @@ def _single(block: bytes) -> Value:
 
 
 def _record(block: bytes) -> Value:
-    # 10 00 1B  01 FF  type  count  RSSI  antenna  freq x3  time x4  phase x2  protocol
-    # bits of data x2  data...  0F  bits of memory x2  PC x2  EPC...  CRC x2
-    data = (int.from_bytes(block[19:21]) + 7) // 8
-    at = 21 + data + 1
-    size = int.from_bytes(block[at : at + 2]) // 8
-    memory = block[at + 2 :]
-    if len(memory) != size or not size:
+    # 10 00 1B  flags x2  type  [count  RSSI  antenna  freq x3  time x4  phase x2  protocol
+    # bits of data x2  data...  pins]  bits of memory x2  PC x2  EPC...  CRC x2
+    flags, at, told = int.from_bytes(block[3:5]), 6, dict[int, bytes]()
+    for field in FIELDS:
+        if flags & field:
+            size = BYTES.get(field) or 2 + (int.from_bytes(block[at : at + 2]) + 7) // 8
+            told[field] = block[at : at + size]
+            at += size
+    bits, memory = int.from_bytes(block[at : at + 2]), block[at + 2 :]
+    if not bits or len(memory) != bits // 8:
         return Fault("length", "the record does not fit its frame")
-    return _identity.gen2(memory)
+    return _identity.heard(_identity.gen2(memory), **_strength(told))
+
+
+def _strength(told: dict[int, bytes]) -> dict[str, int]:
+    rssi, antenna = told.get(RSSI), told.get(ANTENNA)
+    # the antenna that sent stands in the high half, the one that heard in the low one
+    return ({"rssi": _identity.signed(rssi)} if rssi else {}) | ({"antenna": antenna[0] & 0x0F} if antenna else {})
 
 
 PROTOCOL = Thingmagic

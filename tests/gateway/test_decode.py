@@ -1,8 +1,11 @@
 """`gatebell-gateway decode`: hex in, one JSON line for each card or fault."""
 
+import json
+
 import pytest
 
 from gateway import decode, readers
+from tests.gateway.readers.frames import ENTRIES, same_card
 
 GOOD = "0236373030334235314336434203"
 
@@ -24,6 +27,14 @@ def test_a_fault_is_named_and_what_is_neither_says_nothing():
     assert list(decode.lines("rdm6300", GOOD.replace("423531", "423532"))) == ['{"fault": "checksum"}']
     assert list(decode.lines("rdm6300", "0230303030303030303030303003")) == ['{"fault": "phantom"}']
     assert list(decode.lines("pn532", "0000ff00ff00")) == []
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
+def test_every_frame_of_the_data_file_is_told_with_the_file_s_words(entry):
+    told = [json.loads(line) for line in decode.lines(entry.reader, entry.line.hex())]
+    cards = [line["card"] for line in told if "card" in line]
+    assert len(cards) == len(entry.cards) and all(map(same_card, cards, entry.cards))
+    assert [line["fault"] for line in told if "fault" in line] == list(entry.faults)
 
 
 def test_the_end_of_the_bytes_is_silence():

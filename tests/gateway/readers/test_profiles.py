@@ -56,7 +56,7 @@ class Option(Strict):
     """A key of [reader.options] in gateway.toml, beside baud and confirm which every reader has."""
 
     name: Text
-    default: str | int | float
+    default: str | int | float | bool
     meaning: Text
 
 
