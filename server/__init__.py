@@ -20,6 +20,7 @@ FEATURES = (
     "gates",
     "taps",
     "attendance",
+    "oddities",
     "outbox",
     "notify",
     "transfer",

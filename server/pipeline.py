@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import groupby
@@ -18,11 +18,15 @@ from gateway import wire
 from server import clock
 from server.attendance import service as attendance
 from server.attendance.turns import Turns
+from server.cards import proving
 from server.cards import service as cards
+from server.cards.service import Held
 from server.db import DATABASE_AWAY, transaction
 from server.gates import service as gates
 from server.jobs import every
 from server.notify import service as notify
+from server.oddities import service as oddities
+from server.oddities.closings import Closings
 from server.schools.models import School
 from server.taps import service as taps
 
@@ -82,10 +86,11 @@ def _take(deliveries: Sequence[Delivery], now: datetime, answers: Answers) -> No
             if school is None:
                 _refuse_strangers(those)
                 continue
-            new = taps.store(session, _facts(school, those))
-            gates.noticed_gaps(school_id, taps.holes(session, new), now)
-            changes = attendance.apply(school, {(tap.pupil_id, tap.day) for tap in new if tap.pupil_id}, now)
+            kept = _store(session, school, those)
+            gates.noticed_gaps(school_id, taps.holes(session, kept.new), now)
+            changes = attendance.apply(school, {(tap.pupil_id, tap.day) for tap in kept.new if tap.pupil_id}, now)
             notify.announce(school, changes, now)
+            oddities.notice(session, school, kept, _closings(), now)
             _answer(taken, those)
     for gate, ids in taken.items():
         answers.setdefault(gate, []).extend(ids)
@@ -102,9 +107,35 @@ def _schools(session: Session, ids: Iterable[str]) -> dict[str, School]:
     return {school.id: school for school in session.scalars(_SCHOOLS, {"ids": sorted(ids)})}
 
 
-def _facts(school: School, deliveries: Sequence[Delivery]) -> list[taps.NewTap]:
-    """Rows for the tap table, each with its holder; a tap that another gateway is said to have seen is refused."""
-    holders = cards.holders_of(school.id, {tap.card for each in deliveries for tap in each.message.taps})
+def _store(session: Session, school: School, deliveries: Sequence[Delivery]) -> oddities.Kept:
+    """Keep every tap, each with its holder: a card that must prove itself and does not is nobody's."""
+    held = cards.held(school.id, {tap.card for each in deliveries for tap in each.message.taps})
+    facts = _facts(school, deliveries, held)
+    messages = _messages(deliveries)
+    shown = (proving.Shown(tap.id, tap.card, messages.get(tap.id, ""), tap.at, tap.timed) for tap in facts)
+    proofs = proving.judged(session, school.id, shown, held)
+    new = taps.store(session, [_proved(tap, proofs.get(tap.id)) for tap in facts])
+    mine = {tap.id: proofs[tap.id] for tap in new if tap.id in proofs}
+    proving.keep(session, school.id, mine.values())
+    return oddities.Kept(new, held, mine)
+
+
+def _proved(tap: taps.NewTap, proof: proving.Proof | None) -> taps.NewTap:
+    return tap if proof is None else replace(tap, pupil_id=proof.holder)
+
+
+def _messages(deliveries: Sequence[Delivery]) -> dict[uuid.UUID, str]:
+    return {
+        uuid.UUID(tap.id): tap.sun
+        for each in deliveries
+        for tap in each.message.taps
+        if isinstance(tap.sun, str) and tap.gateway == each.gateway_id
+    }
+
+
+def _facts(school: School, deliveries: Sequence[Delivery], held: Mapping[str, Held]) -> list[taps.NewTap]:
+    """Rows for the tap table by the cards' numbers; a tap that another gateway is said to have seen is refused."""
+    holders = {text: card.by_number for text, card in held.items()}
     facts = []
     for each in deliveries:
         origin = taps.Origin(
@@ -121,6 +152,11 @@ def _facts(school: School, deliveries: Sequence[Delivery]) -> list[taps.NewTap]:
             else:
                 _refuse(each, tap, f"tap says gateway {tap.gateway!r}, its topic {each.gateway_id!r}")
     return facts
+
+
+def _closings() -> Closings:
+    found: Closings = current_app.extensions.setdefault("gatebell-closings", Closings())
+    return found
 
 
 def _refuse_strangers(deliveries: Sequence[Delivery]) -> None:
@@ -171,7 +207,8 @@ def _set_aside(delivery: Delivery, why: Exception, answers: Answers) -> None:
     try:
         with transaction() as session:
             for _, school, those in _by_school(session, [delivery]):
-                taps.store(session, _facts(school, those) if school else [])
+                if school is not None:
+                    _store(session, school, those)
     except DATABASE_AWAY:
         raise
     except ODD_FACT:
