@@ -26,7 +26,7 @@ from server.gates import service as gates
 from server.jobs import every
 from server.notify import service as notify
 from server.oddities import service as oddities
-from server.oddities.closings import Closings
+from server.oddities.memory import Memory
 from server.schools.models import School
 from server.taps import service as taps
 
@@ -36,6 +36,7 @@ CHUNK = 100  # pupils that are judged in one transaction when time alone has cha
 
 _SCHOOLS = select(School).where(School.id.in_(bindparam("ids", expanding=True)))
 Item = TypeVar("Item")
+Cards = Mapping[str, Held]  # card text -> what the school knows of it
 Answers = dict[tuple[str, str], list[str]]  # (school, gateway) -> ids of taps that it may forget
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def _take(deliveries: Sequence[Delivery], now: datetime, answers: Answers) -> No
             gates.noticed_gaps(school_id, taps.holes(session, kept.new), now)
             changes = attendance.apply(school, {(tap.pupil_id, tap.day) for tap in kept.new if tap.pupil_id}, now)
             notify.announce(school, changes, now)
-            oddities.notice(session, school, kept, _closings(), now)
+            oddities.notice(session, school, kept, _memory(), now)
             _answer(taken, those)
     for gate, ids in taken.items():
         answers.setdefault(gate, []).extend(ids)
@@ -111,17 +112,23 @@ def _store(session: Session, school: School, deliveries: Sequence[Delivery]) -> 
     """Keep every tap, each with its holder: a card that must prove itself and does not is nobody's."""
     held = cards.held(school.id, {tap.card for each in deliveries for tap in each.message.taps})
     facts = _facts(school, deliveries, held)
-    messages = _messages(deliveries)
-    shown = (proving.Shown(tap.id, tap.card, messages.get(tap.id, ""), tap.at, tap.timed) for tap in facts)
-    proofs = proving.judged(session, school.id, shown, held)
-    new = taps.store(session, [_proved(tap, proofs.get(tap.id)) for tap in facts])
+    proofs = _proofs(session, school, facts, _messages(deliveries), held)
+    if proofs:
+        facts = [replace(tap, pupil_id=proofs[tap.id].holder) if tap.id in proofs else tap for tap in facts]
+    new = taps.store(session, facts)
     mine = {tap.id: proofs[tap.id] for tap in new if tap.id in proofs}
     proving.keep(session, school.id, mine.values())
     return oddities.Kept(new, held, mine)
 
 
-def _proved(tap: taps.NewTap, proof: proving.Proof | None) -> taps.NewTap:
-    return tap if proof is None else replace(tap, pupil_id=proof.holder)
+def _proofs(
+    session: Session, school: School, facts: Sequence[taps.NewTap], messages: Mapping[uuid.UUID, str], held: Cards
+) -> Mapping[uuid.UUID, proving.Proof]:
+    """What the taps prove that came with a message, or without one though their card must."""
+    if not messages and not any(card.must for card in held.values()):
+        return {}
+    shown = (proving.Shown(tap.id, tap.card, messages.get(tap.id, ""), tap.at, tap.timed) for tap in facts)
+    return proving.judged(session, school.id, shown, held)
 
 
 def _messages(deliveries: Sequence[Delivery]) -> dict[uuid.UUID, str]:
@@ -133,7 +140,7 @@ def _messages(deliveries: Sequence[Delivery]) -> dict[uuid.UUID, str]:
     }
 
 
-def _facts(school: School, deliveries: Sequence[Delivery], held: Mapping[str, Held]) -> list[taps.NewTap]:
+def _facts(school: School, deliveries: Sequence[Delivery], held: Cards) -> list[taps.NewTap]:
     """Rows for the tap table by the cards' numbers; a tap that another gateway is said to have seen is refused."""
     holders = {text: card.by_number for text, card in held.items()}
     facts = []
@@ -154,8 +161,8 @@ def _facts(school: School, deliveries: Sequence[Delivery], held: Mapping[str, He
     return facts
 
 
-def _closings() -> Closings:
-    found: Closings = current_app.extensions.setdefault("gatebell-closings", Closings())
+def _memory() -> Memory:
+    found: Memory = current_app.extensions.setdefault("gatebell-odd-uses", Memory())
     return found
 
 

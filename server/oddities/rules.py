@@ -13,7 +13,6 @@ from itertools import pairwise
 
 SAME_PASSAGE = 60  # seconds: a second touch within them is the same passage (taps.rules.PASSAGE)
 TOUCHED = ("em4100:", "iso14443a:", "w26:", "w34:")  # read within a hand's breadth; tags are read by the crowd
-NEXT = 4  # neighbours in time with whom a card may have been in one hand
 
 
 class Kind(StrEnum):
@@ -66,7 +65,6 @@ class Policy:
 class Sight:
     """One tap of one pupil; `day` is the school's."""
 
-    tap_id: uuid.UUID
     pupil_id: uuid.UUID
     day: date
     card: str
@@ -100,7 +98,7 @@ class Finding:
 
 def in_order(sights: Iterable[Sight]) -> list[Sight]:
     """By time; of the same moment an `in` stands first, as in attendance."""
-    return sorted(sights, key=lambda sight: (sight.at, sight.direction, sight.gate, sight.tap_id))
+    return sorted(sights, key=lambda sight: (sight.at, sight.direction, sight.gate, sight.card))
 
 
 def of_day(sights: Iterable[Sight], policy: Policy, closing: datetime | None) -> list[Finding]:
@@ -164,17 +162,16 @@ def _found(kind: Kind, pairs: Sequence[tuple[Sight, Sight]]) -> Finding:
 
 
 def together(sights: Iterable[Sight], within: timedelta) -> list[Finding]:
-    """Two pupils' cards at one reader within so little time that one hand may have held both; each pair once."""
+    """Two pupils' cards, one right after the other at one reader, so fast that one hand may have held both."""
     found: dict[str, Finding] = {}
     by_reader: dict[tuple[str, str], list[Sight]] = {}
     for sight in in_order(sight for sight in sights if sight.card.startswith(TOUCHED)):
         by_reader.setdefault((sight.gate, sight.reader), []).append(sight)
     for taps in by_reader.values():
-        for place, one in enumerate(taps):
-            for other in taps[place + 1 : place + 1 + NEXT]:
-                if one.pupil_id != other.pupil_id and other.at - one.at <= within:
-                    finding = _pair(one, other)
-                    found.setdefault(finding.subject, finding)
+        for one, other in pairwise(taps):
+            if one.pupil_id != other.pupil_id and other.at - one.at <= within:
+                finding = _pair(one, other)
+                found.setdefault(finding.subject, finding)
     return list(found.values())
 
 
@@ -194,7 +191,7 @@ def _pair(one: Sight, other: Sight) -> Finding:
 
 
 def spans(times: Iterable[datetime], around: timedelta, most: int) -> list[tuple[datetime, datetime]]:
-    """So many spans, of which the last may repeat itself, that hold all these times and what is around each."""
+    """At most so many spans, not one more than it takes, that hold all these times and what is around each."""
     found: list[tuple[datetime, datetime]] = []
     for at in sorted(times):
         if found and at - around <= found[-1][1]:
@@ -204,7 +201,7 @@ def spans(times: Iterable[datetime], around: timedelta, most: int) -> list[tuple
     while len(found) > most:
         nearest = min(range(1, len(found)), key=lambda n: found[n][0] - found[n - 1][1])
         found[nearest - 1 : nearest + 1] = [(found[nearest - 1][0], found[nearest][1])]
-    return found + found[-1:] * (most - len(found))
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,25 @@
 """Noticing odd uses in the transaction that stores the taps: a handful of statements a batch, most of them seldom.
 
-A batch in which nobody was seen before on its day costs one look at the taps around it.
+A batch in which nothing is odd costs one look at the taps around it.
 """
 
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, case, delete, or_, select, union_all
+from sqlalchemy import and_, bindparam, case, delete, select, union_all
 from sqlalchemy.orm import Session
 
-from server import settings
 from server.cards.models import CardState
 from server.cards.proving import Proof
 from server.cards.rules import RANDOM, Verdict
 from server.cards.service import Held
 from server.db import insert, insert_new, new_id, table
 from server.oddities import rules
-from server.oddities.closings import Closings
+from server.oddities.memory import Memory
 from server.oddities.models import OddUse
 from server.oddities.rules import Finding, Key, Kind, Sight
 from server.people.models import Pupil, SchoolClass
@@ -28,27 +27,25 @@ from server.schools.models import School
 from server.taps.models import Tap
 from server.taps.service import NewTap
 
-LOOK = timedelta(seconds=2)  # around each tap: the most that Policy.together_ms can be
-WINDOWS = 4  # a batch that was held up spans hours: so many spans of it are looked at
+WINDOWS = 2  # a batch that was held up spans hours: so many spans of it are looked at
+
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 Day = tuple[uuid.UUID, date]  # one pupil's day
 
 _tap, _odd = table(Tap), table(OddUse)
-_SIGHT = select(
-    _tap.c.id,
-    _tap.c.pupil_id,
-    _tap.c.day,
-    _tap.c.card,
-    _tap.c.at,
-    _tap.c.direction,
-    _tap.c.gateway_id,
-    _tap.c.reader_id,
-).where(_tap.c.school_id == bindparam("school"), _tap.c.pupil_id.is_not(None), _tap.c.clock != "unsynced")
+_COLUMNS = [_tap.c[name] for name in ("pupil_id", "day", "card", "at", "direction", "gateway_id", "reader_id")]
+_TIMED = and_(_tap.c.school_id == bindparam("school"), _tap.c.clock != "unsynced")
+_PUPILS: Any = bindparam("pupils", expanding=True)
 _AROUND = union_all(
-    _SIGHT.where(_tap.c.day.in_(bindparam("days", expanding=True)))
-    .where(_tap.c.pupil_id.in_(bindparam("pupils", expanding=True))),
-    _SIGHT.where(or_(*(_tap.c.at.between(bindparam(f"from{n}"), bindparam(f"to{n}")) for n in range(WINDOWS)))),
-)  # fmt: skip
+    select(*_COLUMNS).where(_TIMED, _tap.c.day.in_(bindparam("days", expanding=True)), _tap.c.pupil_id.in_(_PUPILS)),
+    *(
+        select(*_COLUMNS)
+        .where(_TIMED, _tap.c.at.between(bindparam(f"from{n}"), bindparam(f"to{n}")))
+        .where(_tap.c.pupil_id.not_in(_PUPILS))
+        for n in range(WINDOWS)
+    ),
+)
 _WRITTEN = (
     select(_odd.c.id, _odd.c.day, _odd.c.kind, _odd.c.subject, _odd.c.at, _odd.c.times, _odd.c.seen_at)
     .where(_odd.c.school_id == bindparam("school"), _odd.c.day.in_(bindparam("days", expanding=True)))
@@ -72,38 +69,39 @@ class Kept:
     proofs: Mapping[uuid.UUID, Proof]
 
 
-def notice(session: Session, school: School, kept: Kept, closings: Closings, now: datetime) -> None:
+def notice(session: Session, school: School, kept: Kept, memory: Memory, now: datetime) -> None:
     """Write down what is odd about these taps, in the caller's transaction, after their pupils' days were locked."""
     if not kept.new:
         return
     _add(session, school.id, _of_cards(kept), now)
-    days = {(tap.pupil_id, tap.day) for tap in kept.new if tap.pupil_id and tap.timed}
-    if not days:
-        return
-    seen = _around(session, school.id, kept.new, days)
-    pairs = rules.together(seen.near, LOOK)
-    busy = {day: sights for day, sights in seen.by_day.items() if len(sights) > 1}
-    if not pairs and not busy:
-        return
-    policy = settings.policy(school.id, rules.Policy)
-    if busy:
-        _judge(session, school, _Busy(busy, _ends(session, school, busy, closings), kept.new), policy, now)
+    policy = memory.policy(school)
     within = timedelta(milliseconds=policy.together_ms)
-    if policy.together_ms and (found := [pair for pair in pairs if pair.before and pair.at - pair.before <= within]):
-        session.execute(insert_new(_odd), _rows(school.id, found, now))
+    new = [tap for tap in kept.new if tap.pupil_id and tap.timed]
+    if not new:
+        return
+    seen = _around(session, school.id, new, within)
+    busy = {day: sights for day, sights in seen.by_day.items() if len(sights) > 1}
+    if busy:
+        _judge(session, school, _Busy(busy, _ends(session, school, busy, memory), new, policy), now)
+    if within and (pairs := rules.together(seen.near, within)):
+        session.execute(insert_new(_odd), _rows(school.id, pairs, now))
 
 
 def _of_cards(kept: Kept) -> dict[Key, Finding]:
     """What single taps show: cards that were lost, pupils who have left, messages that prove nothing."""
     found: dict[Key, Finding] = {}
-    for tap in sorted(kept.new, key=lambda tap: (tap.at, tap.id)):
+    for tap in kept.new:
         proof = kept.proofs.get(tap.id)
         card = (proof.card if proof else None) or kept.held.get(tap.card)
         for kind in _kinds(proof, card):
             one = _of_card(kind, tap, card)
-            first = found.get(one.key)
-            found[one.key] = replace(first, times=first.times + 1) if first else one
+            other = found.get(one.key)
+            found[one.key] = replace(min(one, other, key=_at), times=other.times + 1) if other else one
     return found
+
+
+def _at(finding: Finding) -> datetime:
+    return finding.at
 
 
 def _kinds(proof: Proof | None, card: Held | None) -> Iterator[Kind]:
@@ -153,31 +151,32 @@ class _Seen:
     near: list[Sight]
 
 
-def _around(session: Session, school_id: str, new: Sequence[NewTap], days: Collection[Day]) -> _Seen:
+def _around(session: Session, school_id: str, new: Sequence[NewTap], within: timedelta) -> _Seen:
+    days = {(tap.pupil_id, tap.day) for tap in new if tap.pupil_id}
     given: dict[str, Any] = {"school": school_id, "days": sorted({day for _, day in days})}
     given["pupils"] = sorted({pupil_id for pupil_id, _ in days})
-    spans = rules.spans([tap.at for tap in new if tap.pupil_id and tap.timed], LOOK, WINDOWS)
-    for n, (starts, ends) in enumerate(spans):
-        given |= {f"from{n}": starts, f"to{n}": ends}
-    rows = {row.id: row for row in session.execute(_AROUND, given)}
+    spans = rules.spans([tap.at for tap in new], within, WINDOWS)
+    for n in range(WINDOWS):
+        given[f"from{n}"], given[f"to{n}"] = spans[n] if n < len(spans) else (NEVER, NEVER)
     by_day: dict[Day, list[Sight]] = defaultdict(list)
     near = []
-    for row in rows.values():
-        sight = Sight(row.id, row.pupil_id, row.day, row.card, row.at, row.direction, row.gateway_id, row.reader_id)
-        if (row.pupil_id, row.day) in days:
-            by_day[row.pupil_id, row.day].append(sight)
-        if any(starts <= row.at <= ends for starts, ends in spans):
+    for row in session.execute(_AROUND, given):
+        sight = Sight(*row)
+        if (sight.pupil_id, sight.day) in days:
+            by_day[sight.pupil_id, sight.day].append(sight)
+        if any(starts <= sight.at <= ends for starts, ends in spans):
             near.append(sight)
     return _Seen(by_day, near)
 
 
 @dataclass(frozen=True)
 class _Busy:
-    """Days of pupils with more than one tap, when their lessons end, and the taps that came just now."""
+    """Days of pupils with more than one tap, when their lessons end, the taps that came just now, and the policy."""
 
     days: Mapping[Day, list[Sight]]
     ends: Mapping[Day, datetime]
     new: Sequence[NewTap]
+    policy: rules.Policy
 
     def out_of_order(self) -> bool:
         """Whether a tap came that was not its pupil's newest: then it may explain what stood there before."""
@@ -189,9 +188,9 @@ class _Busy:
         )
 
 
-def _ends(session: Session, school: School, days: Mapping[Day, list[Sight]], closings: Closings) -> dict[Day, datetime]:
+def _ends(session: Session, school: School, days: Mapping[Day, list[Sight]], memory: Memory) -> dict[Day, datetime]:
     """When the lessons of these pupils end, of those who came in later than that; seldom anybody, and then asked."""
-    ends = {day: closings.of(session, school, day) for day in {day for _, day in days}}
+    ends = {day: memory.closings(school, day) for day in {day for _, day in days}}
     late = [
         (pupil_id, day)
         for (pupil_id, day), sights in days.items()
@@ -204,11 +203,11 @@ def _ends(session: Session, school: School, days: Mapping[Day, list[Sight]], clo
     return {(pupil, day): ends[day][timetables[pupil]] for pupil, day in late if timetables[pupil] in ends[day]}
 
 
-def _judge(session: Session, school: School, busy: _Busy, policy: rules.Policy, now: datetime) -> None:
+def _judge(session: Session, school: School, busy: _Busy, now: datetime) -> None:
     """Make the rows of these days say what all their taps say."""
     found: dict[Key, Finding] = {}
     for day, sights in busy.days.items():
-        found |= {finding.key: finding for finding in rules.of_day(sights, policy, busy.ends.get(day))}
+        found |= {finding.key: finding for finding in rules.of_day(sights, busy.policy, busy.ends.get(day))}
     if not found and not busy.out_of_order():
         return
     changes = rules.changes(found, _written(session, school.id, busy.days))
