@@ -62,7 +62,7 @@ def today() -> ResponseReturnValue:
         charts=[chart.draw(morning, width) for width in (760, 340)],
         slots=chart.table(morning),
         gates=gates,
-        todos=todo.todos(user, day, todo.Known(roll.counts, gates, sent["failed"])),
+        todos=todo.todos(user, day, todo.Known(roll.counts, gates, sent["failed"], now)),
         feed=service.feed(user, day, {gate.id: gate.short for gate in gates}),
         taps=sum(gate.taps for gate in gates),
         texts=sent,

@@ -4,15 +4,16 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, exists, func, select
 
 from server.accounts import service as accounts
 from server.accounts.models import User
 from server.attendance.models import PupilDay
 from server.attendance.rules import Status
-from server.cards.models import Card, CardState
+from server.cards.models import Card, CardState, SunReading
 from server.db import db
 from server.gates.models import SpoolGap
+from server.oddities import lists as oddities
 from server.overview.service import Counts, Gate
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
@@ -43,6 +44,7 @@ class Known:
     counts: Counts
     gates: list[Gate]
     failed_texts: int
+    now: dt.datetime
 
     def gate(self, gateway: str) -> str:
         """What staff call a gate."""
@@ -57,6 +59,8 @@ def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
         found += _cards(user.school_id, day, known)
         found += _gaps(user.school_id, known)
         found += _refused(user.school_id, day)
+    if count := oddities.waiting(user, known.now):
+        found.append(Todo("odd", count))
     if known.failed_texts:
         found.append(Todo("failed", known.failed_texts))
     return found
@@ -77,10 +81,13 @@ def _silent(gates: list[Gate]) -> Iterator[Todo]:
 
 
 def _cards(school_id: str, day: dt.date, known: Known) -> Iterator[Todo]:
-    """Cards that nobody holds, and cards reported lost: the newest tap of each."""
+    """Cards that nobody holds, and cards reported lost: the newest tap of each. The rest is among the odd uses."""
+    held = exists().where(Card.school_id == school_id, Card.text == Tap.card)
+    held = held.where(Card.state == CardState.ACTIVE, Card.pupil_id.is_not(None))
+    spoke = exists().where(SunReading.tap_id == Tap.id)
     newest = (
         select(Tap.card, func.max(Tap.at).label("at"), func.max(Tap.gateway_id).label("gate"), func.count().label("n"))
-        .where(Tap.school_id == school_id, Tap.day == day, Tap.pupil_id.is_(None))
+        .where(Tap.school_id == school_id, Tap.day == day, Tap.pupil_id.is_(None), ~held, ~spoke)
         .group_by(Tap.card)
         .order_by(func.max(Tap.at).desc())
         .limit(MOST_CARDS)
