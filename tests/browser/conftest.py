@@ -173,6 +173,8 @@ def pages(served: Served) -> dict[str, str]:
         "find": "/find",
         "pupils": "/find?state=missing",
         "texts": "/texts",
+        "odd-uses": "/odd-uses",
+        "odd-uses-seen": "/odd-uses?show=seen",
         "failed-texts": "/texts?state=failed",
         "phone": "/phone",
         "nothing": "/nothing",
