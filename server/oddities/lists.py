@@ -74,8 +74,8 @@ def waiting(user: User, now: dt.datetime) -> int:
     query = query.where(_in_view(user, now)).group_by(OddUse.kind, OddUse.subject)
     rows = db.session.execute(query).all()
     least = _least(user.school_id, {row.kind for row in rows})
-    single = [row.days - row.seen for row in rows if row.kind not in {Kind.TOGETHER, *ON_TODAY}]
-    pairs = [row for row in rows if row.kind == Kind.TOGETHER and row.days >= least and not row.seen]
+    single: list[int] = [row.days - row.seen for row in rows if row.kind not in {Kind.TOGETHER, *ON_TODAY}]
+    pairs = [row for row in rows if row.kind == Kind.TOGETHER and row.days >= max(least, row.seen + 1)]
     return sum(single) + len(pairs)
 
 
