@@ -156,6 +156,6 @@ class Cards:
         return self.lists.answer(card, direction, None if clock is ClockState.UNSYNCED else at)
 
     def answer_to(self, tap: Tap) -> Answer:
-        """What to say to a card that was stored just now; one that proves itself may have a UID that is new each time."""
+        """What to say to a card that was stored just now. One that proves itself may have a new UID each time."""
         found = self.answer(tap.card, tap.direction, tap.at, tap.clock)
         return Answer.KNOWN if tap.sun and found is Answer.STRANGE else found

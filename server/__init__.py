@@ -21,6 +21,7 @@ FEATURES = (
     "taps",
     "leave",
     "attendance",
+    "oddities",
     "outbox",
     "notify",
     "absence",

@@ -1,6 +1,6 @@
-"""Encryption and keyed hashes of what could identify a family: telephone and identity numbers.
+"""Encryption and keyed hashes of what could identify a family, and the keys of what must prove itself.
 
-One 32-byte secret (config `secrets.key_file`) gives two keys by HKDF: one to encrypt, one to hash for look-up.
+One 32-byte secret (config `secrets.key_file`) gives them all by HKDF: to encrypt, to hash for look-up, to derive.
 """
 
 import base64
@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 
 class KeyMissing(RuntimeError):
@@ -19,6 +21,7 @@ class KeyMissing(RuntimeError):
 class _Keys:
     cipher: AESGCM | None = None
     hashing: bytes = b""
+    deriving: bytes = b""
 
 
 def load(secret: bytes) -> None:
@@ -29,6 +32,7 @@ def load(secret: bytes) -> None:
         )
     _Keys.cipher = AESGCM(hmac.digest(secret, b"gatebell encrypt 1", hashlib.sha256))
     _Keys.hashing = hmac.digest(secret, b"gatebell look-up 1", hashlib.sha256)
+    _Keys.deriving = hmac.digest(secret, b"gatebell derive 1", hashlib.sha256)
 
 
 def load_file(path: Path) -> None:
@@ -69,3 +73,10 @@ def look_up(text: str) -> str:
     if not _Keys.hashing:
         raise KeyMissing("no secret key is loaded")
     return hmac.digest(_Keys.hashing, text.encode(), hashlib.sha256).hex()[:32]
+
+
+def derived(purpose: str) -> bytes:
+    """A key of 16 bytes for one purpose, always the same under one secret; no table holds it."""
+    if not _Keys.deriving:
+        raise KeyMissing("no secret key is loaded")
+    return HKDFExpand(SHA256(), length=16, info=purpose.encode()).derive(_Keys.deriving)

@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import groupby
@@ -19,12 +19,16 @@ from server import clock
 from server.attendance import service as attendance
 from server.attendance.turns import Turns
 from server.calendar import service as calendar
+from server.cards import proving
 from server.cards import service as cards
+from server.cards.service import Held
 from server.db import DATABASE_AWAY, db, transaction
 from server.gates import service as gates
 from server.gates.models import Gateway
 from server.jobs import every
 from server.notify import service as notify
+from server.oddities import service as oddities
+from server.oddities.memory import Memory
 from server.schools.models import School
 from server.taps import service as taps
 
@@ -40,6 +44,7 @@ _SCHOOLS = (
 )
 Item = TypeVar("Item")
 Message = TypeVar("Message", "Delivery", "Report")
+Cards = Mapping[str, Held]  # card text -> what the school knows of it
 Answers = dict[tuple[str, str], list[str]]  # (school, gateway) -> ids of taps that it may forget
 log = logging.getLogger(__name__)
 
@@ -114,10 +119,11 @@ def _take(deliveries: Sequence[Delivery], now: datetime, answers: Answers) -> No
             if school is None:
                 _refuse_strangers(those)
                 continue
-            new = taps.store(session, _facts(school, those))
-            gates.noticed_gaps(school_id, taps.holes(session, new), now)
-            changes = attendance.apply(school, {(tap.pupil_id, tap.day) for tap in new if tap.pupil_id}, now)
+            kept = _store(session, school, those)
+            gates.noticed_gaps(school_id, taps.holes(session, kept.new), now)
+            changes = attendance.apply(school, {(tap.pupil_id, tap.day) for tap in kept.new if tap.pupil_id}, now)
             notify.announce(school, changes, now)
+            oddities.notice(session, school, kept, _memory(), now)
             _answer(taken, those)
     for gate, ids in taken.items():
         answers.setdefault(gate, []).extend(ids)
@@ -159,9 +165,41 @@ def _known(session: Session, ids: Iterable[str]) -> Known:
     )
 
 
-def _facts(school: School, deliveries: Sequence[Delivery]) -> list[taps.NewTap]:
-    """Rows for the tap table, each with its holder; a tap that another gateway is said to have seen is refused."""
-    holders = cards.holders_of(school.id, {tap.card for each in deliveries for tap in each.message.taps})
+def _store(session: Session, school: School, deliveries: Sequence[Delivery]) -> oddities.Kept:
+    """Keep every tap, each with its holder: a card that must prove itself and does not is nobody's."""
+    held = cards.held(school.id, {tap.card for each in deliveries for tap in each.message.taps})
+    facts = _facts(school, deliveries, held)
+    proofs = _proofs(session, school, facts, _messages(deliveries), held)
+    if proofs:
+        facts = [replace(tap, pupil_id=proofs[tap.id].holder) if tap.id in proofs else tap for tap in facts]
+    new = taps.store(session, facts)
+    mine = {tap.id: proofs[tap.id] for tap in new if tap.id in proofs}
+    proving.keep(session, school.id, mine.values())
+    return oddities.Kept(new, held, mine)
+
+
+def _proofs(
+    session: Session, school: School, facts: Sequence[taps.NewTap], messages: Mapping[uuid.UUID, str], held: Cards
+) -> Mapping[uuid.UUID, proving.Proof]:
+    """What the taps prove that came with a message, or without one though their card must."""
+    if not messages and not any(card.must for card in held.values()):
+        return {}
+    shown = (proving.Shown(tap.id, tap.card, messages.get(tap.id, ""), tap.at, tap.timed) for tap in facts)
+    return proving.judged(session, school.id, shown, held)
+
+
+def _messages(deliveries: Sequence[Delivery]) -> dict[uuid.UUID, str]:
+    return {
+        uuid.UUID(tap.id): tap.sun
+        for each in deliveries
+        for tap in each.message.taps
+        if isinstance(tap.sun, str) and tap.gateway == each.gateway_id
+    }
+
+
+def _facts(school: School, deliveries: Sequence[Delivery], held: Cards) -> list[taps.NewTap]:
+    """Rows for the tap table by the cards' numbers; a tap that another gateway is said to have seen is refused."""
+    holders = {text: card.by_number for text, card in held.items()}
     facts = []
     for each in deliveries:
         origin = taps.Origin(
@@ -178,6 +216,11 @@ def _facts(school: School, deliveries: Sequence[Delivery]) -> list[taps.NewTap]:
             else:
                 _refuse(each, tap, f"tap says gateway {tap.gateway!r}, its topic {each.gateway_id!r}")
     return facts
+
+
+def _memory() -> Memory:
+    found: Memory = current_app.extensions.setdefault("gatebell-odd-uses", Memory())
+    return found
 
 
 def _refuse_strangers(deliveries: Sequence[Delivery]) -> None:
@@ -229,7 +272,8 @@ def _set_aside(delivery: Delivery, why: Exception, answers: Answers) -> None:
     try:
         with transaction() as session:
             for _, school, those in _by_school(session, [delivery]):
-                taps.store(session, _facts(school, those) if school else [])
+                if school is not None:
+                    _store(session, school, those)
                 kept += those
     except DATABASE_AWAY:
         raise

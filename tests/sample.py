@@ -20,6 +20,7 @@ from server.calendar.models import BellTime
 from server.cards.models import Card, CardState
 from server.db import new_id, transaction
 from server.gates.models import Gateway, Silence
+from server.oddities.models import OddUse
 from server.outbox.models import Attempt, Lane, OutboxText, PhoneText, Receipt, TextState
 from server.people.models import Guardian, Guardianship, Pupil, Relation, SchoolClass
 from server.schools.models import School
@@ -58,7 +59,7 @@ def clock_at(hour: int, minute: int, second: float = 0) -> Timebase:
 class Rows:
     """Rows on their way into the tables, written many at a time in the order of their dependence."""
 
-    ORDER = (Pupil, Guardian, Guardianship, PupilDay, Card, Tap, OutboxText, Attempt, PhoneText, Receipt)
+    ORDER = (Pupil, Guardian, Guardianship, PupilDay, Card, Tap, OutboxText, Attempt, PhoneText, Receipt, OddUse)
 
     def __init__(self) -> None:
         self.of: dict[type, list[object]] = {kind: [] for kind in self.ORDER}
@@ -90,6 +91,7 @@ def write(*, grades: tuple[int, ...] = (8, 10), of_grade: int = 2, pupils: int =
             _history(rows, pupil, classes[n % len(classes)].timetable, chance)
             _morning(rows, pupil, n, classes[n % len(classes)].timetable, mother, chance)
         _strange_cards(rows, everybody[-1])
+        _odd_uses(rows, everybody)
         rows.save(session)
         users = _users(classes)
     return Sample(school, classes, everybody, users)
@@ -342,6 +344,23 @@ def _strange_cards(rows: Rows, holder: Pupil) -> None:
     rows.add(Card(school_id="mingde", text=lost, pupil_id=holder.id, state=CardState.LOST, since=moment(6, 0)))
     rows.add(tap(moment(7, 49, 20.1), seq=9001))
     rows.add(tap(moment(7, 41, 2.4), seq=9002, card=lost, gateway_id="gate-3"))
+
+
+def odd_use(at: dt.datetime, **fields: object) -> OddUse:
+    """Something odd at a gate; `fields` say what."""
+    usual = {"school_id": "mingde", "day": clock.local_day(at, ZONE), "at": at, "noticed_at": at, "gate": "gate-1"}
+    return OddUse(**{"id": new_id(), "times": 1, "card": "", "other_gate": "", **usual, **fields})
+
+
+def _odd_uses(rows: Rows, pupils: list[Pupil]) -> None:
+    one, two, three = (pupil.id for pupil in pupils[:3])
+    at, before = moment(7, 40, 20), moment(7, 39, 10)
+    walk = {"other_gate": "gate-2", "before": before, "card": "em4100:0000000001"}
+    rows.add(odd_use(at, kind="two_gates", subject=one.hex, pupil_id=one, **walk))
+    pair = {"pupil_id": two, "other_id": three, "subject": f"{two.hex}+{three.hex}"}
+    for days in (0, 1, 2):
+        rows.add(odd_use(at - dt.timedelta(days=days), kind="together", before=at - dt.timedelta(days=days), **pair))
+    rows.add(odd_use(at, kind="mac", subject="gate-1/in", times=3))
 
 
 def _users(classes: list[SchoolClass]) -> dict[str, User]:

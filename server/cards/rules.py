@@ -1,12 +1,64 @@
-"""A card's number as people write it -> the canonical text that gateways send. No clock, no database."""
+"""A card's number as people write it -> the canonical text that gateways send; what a shown counter is worth.
+
+No clock, no database.
+"""
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 
 from gateway import forms
 from gateway.forms import EXAMPLE
 from server.people import rules as people
+
+RANDOM = re.compile(r"iso14443a:08[0-9A-F]{6}")  # a number that a card makes up for each reading
+
+
+class Verdict(StrEnum):
+    """What became of a tap that had to prove its card, or tried to. Only PROVEN shows that the card was there."""
+
+    PROVEN = "proven"
+    LATE = "late"  # genuine and never seen, but it came after a later one: its time says that it was under way
+    REPLAY = "replay"  # seen before, or made before one that was shown earlier
+    MAC = "mac"  # no card of ours wrote it
+    MALFORMED = "malformed"  # no such message, or not as this card writes
+    UNKNOWN = "unknown"  # names a card that was given no keys
+    OTHER = "other"  # written by another card than the one that was touched
+    PLAIN = "plain"  # the number alone, of a card that must prove itself
+
+
+@dataclass(frozen=True)
+class Policy:
+    """`count_late`: a genuine message that comes after a later one still counts as its pupil's presence."""
+
+    count_late: bool = False
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A counter that a card showed, and when; `timed` is false when the gate's clock proves no time."""
+
+    counter: int
+    at: datetime
+    timed: bool = True
+
+
+def claimed(shown: Claim, last: int, known: Iterable[Claim]) -> Verdict:
+    """What a genuine message is worth; `last` is the highest accepted counter, `known` those from the shown one on.
+
+    A card counts up with each reading, so a lower counter was written earlier. One that was seen is a copy. One that
+    was never seen, and was read at a gate before the next higher one was, is a tap that was held up (a gate without a
+    network sends late); read after that, it had been kept by somebody: a copy.
+    """
+    if shown.counter > last:
+        return Verdict.PROVEN
+    higher = [claim for claim in known if claim.counter > shown.counter and claim.timed]
+    if any(claim.counter == shown.counter for claim in known):
+        return Verdict.REPLAY
+    return Verdict.REPLAY if shown.timed and any(claim.at < shown.at for claim in higher) else Verdict.LATE
 
 
 class BadCard(ValueError):

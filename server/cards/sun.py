@@ -1,8 +1,8 @@
 """Whether an NTAG 424 DNA really wrote the message that was read from it (SUN, secure unique NFC). Pure: keys come in.
 
 Sources: NXP AN12196 "NTAG 424 DNA features and hints" (AES: pages 10 to 18; AuthenticateEV2First: table 14),
-NXP NT4H2421Gx data sheet 9.3 (session keys of AES and LRP), NXP AN12304 (LRP). Vectors: icedevml/sdm-backend
-(commit bebab6e) and johnnyb/ntag424-java (commit ccf4753).
+NXP NT4H2421Gx data sheet 9.3 (session keys of AES and LRP), NXP AN12304 (LRP), NXP AN10922 (keys of one card from a
+master key). Vectors: icedevml/sdm-backend (commit bebab6e) and johnnyb/ntag424-java (commit ccf4753).
 
     picc_data, decrypted   C7 | UID x7 | counter x3, least byte first | random x5
     MAC in the message     bytes 1, 3 .. 15 of the full CMAC
@@ -22,6 +22,7 @@ from server.cards.lrp import Lrp, encrypted
 
 UID_AND_COUNTER = 0xC7  # PICCDataTag: 7 bytes of UID, and the counter
 KEY = 16
+PICC_AES, PICC_LRP = 16, 24
 FILE = 256  # bytes of the NDEF file of an NTAG 424 DNA
 FOR_FILE, FOR_MAC = bytes.fromhex("C33C00010080"), bytes.fromhex("3CC300010080")
 LRP_HEAD, LRP_TAIL = bytes.fromhex("00010080"), bytes.fromhex("1EE1")
@@ -117,9 +118,8 @@ def _by_aes(fields: Fields) -> dict[str, str | int]:
 
 def _by_lrp(fields: Fields) -> dict[str, str | int]:
     file_key, uid, counter, plain = _who(fields)
-    # session vector: 0001 0080 UID counter, zeros up to whole blocks, 1EE1: here it is one block
-    master = Lrp(file_key, 0).cmac(LRP_HEAD + uid + counter + LRP_TAIL)
-    full = Lrp(master, 0).cmac(fields.mac_input())
+    master = _lrp_master(file_key, uid, counter)
+    full = _lrp_mac(master, fields.mac_input())
     told = _accepted(fields, uid, counter, full)
     told |= {"picc_plain": _hex(plain)} if plain else {}
     told |= {"cmac_full": _hex(full)}
@@ -133,15 +133,36 @@ def _who(fields: Fields) -> tuple[bytes, bytes, bytes, bytes]:
     file_key = fields.octets("file_key", KEY)
     if "picc_data" not in fields.given:
         return file_key, fields.octets("uid", 7), fields.octets("ctr_hex", 3)[::-1], b""
-    meta_key = fields.octets("meta_key", KEY)
-    if fields.given["mode"] == "LRP":
-        picc = fields.octets("picc_data", 24)  # random x8 | encrypted x16
-        plain = Lrp(meta_key, 0).decrypted(picc[8:], counter=picc[:8])
+    meta_key, by_lrp = fields.octets("meta_key", KEY), fields.given["mode"] == "LRP"
+    plain = opened(meta_key, fields.octets("picc_data", PICC_LRP if by_lrp else PICC_AES))
+    return file_key, plain[1:8], plain[8:11], plain
+
+
+def opened(meta_key: bytes, picc: bytes) -> bytes:
+    """PICC data decrypted: AES has 16 bytes of it, LRP 24. Raises WrongMac when it is no UID with a counter."""
+    if len(picc) == PICC_LRP:
+        plain = Lrp(meta_key, 0).decrypted(picc[8:], counter=picc[:8])  # random x8 | encrypted x16
     else:
-        plain = _cbc_back(meta_key, ZERO_IV, fields.octets("picc_data", 16))
+        plain = _cbc_back(meta_key, ZERO_IV, picc)
     if plain[0] != UID_AND_COUNTER:
         raise WrongMac  # another meta key's, or changed: nothing in it can be believed
-    return file_key, plain[1:8], plain[8:11], plain
+    return plain
+
+
+def mac_of(mode: str, file_key: bytes, uid: bytes, counter: bytes, covered: bytes) -> bytes:
+    """The 8 bytes that the card writes; the counter has its least byte first."""
+    if mode == "LRP":
+        return _lrp_mac(_lrp_master(file_key, uid, counter), covered)[1::2]
+    return _cmac(_cmac(file_key, FOR_MAC + uid + counter), covered)[1::2]
+
+
+def _lrp_master(file_key: bytes, uid: bytes, counter: bytes) -> bytes:
+    # session vector: 0001 0080 UID counter, zeros up to whole blocks, 1EE1: here it is one block
+    return Lrp(file_key, 0).cmac(LRP_HEAD + uid + counter + LRP_TAIL)
+
+
+def _lrp_mac(master: bytes, covered: bytes) -> bytes:
+    return Lrp(master, 0).cmac(covered)
 
 
 def _accepted(fields: Fields, uid: bytes, counter: bytes, full: bytes) -> dict[str, str | int]:
@@ -180,6 +201,17 @@ def _ev2_first(fields: Fields) -> dict[str, str | int]:
 
 
 MODES = {"AES": _by_aes, "LRP": _by_lrp, "kdf": _session_keys, "EV2First": _ev2_first}
+
+
+def diversified(master: bytes, uid: bytes, *, aid: bytes, system: bytes) -> bytes:
+    """One card's AES-128 key of a master key, by NXP AN10922 2.2: CMAC of 01 | UID | AID | system identifier.
+
+    Together they have 17 to 32 bytes: there AN10922's padding is CMAC's own.
+    """
+    context = b"\x01" + uid + aid + system
+    if not KEY < len(context) <= 2 * KEY:
+        raise ValueError(f"01, UID, AID and system identifier have {len(context)} bytes, they must have 17 to 32")
+    return _cmac(master, context)
 
 
 def _cmac(key: bytes, message: bytes) -> bytes:

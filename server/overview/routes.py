@@ -54,7 +54,7 @@ def today() -> ResponseReturnValue:
         slots=chart.table(morning),
         gates=gates,
         sees_gates=accounts.scope_of(user).whole,
-        todos=todo.todos(user, day, todo.Known(roll.counts, gates, sent["failed"])),
+        todos=todo.todos(user, day, todo.Known(roll.counts, gates, sent["failed"], now)),
         feed=service.feed(user, day, {gate.id: gate.short for gate in gates}),
         taps=sum(gate.taps for gate in gates),
         texts=sent,

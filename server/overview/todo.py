@@ -4,19 +4,20 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, exists, func, select
 
 from server import clock
 from server.accounts import service as accounts
 from server.accounts.models import User
 from server.attendance.models import PupilDay
 from server.attendance.rules import Status
-from server.cards.models import Card, CardState
+from server.cards.models import Card, CardState, SunReading
 from server.db import db
 from server.gates import credentials, selftests
 from server.gates.models import SpoolGap
 from server.gates.rules import ANSWER
 from server.gates.words import Words, of_fault
+from server.oddities import lists as oddities
 from server.overview.service import Counts, Gate
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
@@ -49,6 +50,7 @@ class Known:
     counts: Counts
     gates: list[Gate]
     failed_texts: int
+    now: dt.datetime
 
     def gate(self, gateway: str) -> str:
         """What staff call a gate."""
@@ -65,6 +67,8 @@ def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
         found += _gaps(user.school_id, known)
         found += _refused(user.school_id, day, known.gates)
         found += _credentials(known.gates)
+    if count := oddities.waiting(user, known.now):
+        found.append(Todo("odd", count))
     if known.failed_texts:
         found.append(Todo("failed", known.failed_texts))
     return found
@@ -94,10 +98,13 @@ def _faults(school_id: str, day: dt.date, known: Known) -> Iterator[Todo]:
 
 
 def _cards(school_id: str, day: dt.date, known: Known) -> Iterator[Todo]:
-    """Cards that nobody holds, and cards reported lost: the newest tap of each."""
+    """Cards that nobody holds, and cards reported lost: the newest tap of each. The rest is among the odd uses."""
+    held = exists().where(Card.school_id == school_id, Card.text == Tap.card)
+    held = held.where(Card.state == CardState.ACTIVE, Card.pupil_id.is_not(None))
+    spoke = exists().where(SunReading.tap_id == Tap.id)
     newest = (
         select(Tap.card, func.max(Tap.at).label("at"), func.max(Tap.gateway_id).label("gate"), func.count().label("n"))
-        .where(Tap.school_id == school_id, Tap.day == day, Tap.pupil_id.is_(None))
+        .where(Tap.school_id == school_id, Tap.day == day, Tap.pupil_id.is_(None), ~held, ~spoke)
         .group_by(Tap.card)
         .order_by(func.max(Tap.at).desc())
         .limit(MOST_CARDS)

@@ -58,6 +58,11 @@ class NewTap:
     sent_at: datetime
     received_at: datetime
 
+    @property
+    def timed(self) -> bool:
+        """Whether its time can be believed."""
+        return self.clock != rules.UNSYNCED
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -71,7 +76,7 @@ class Origin:
     received_at: datetime
 
 
-def fact(tap: wire.Tap, origin: Origin, holders: Mapping[str, uuid.UUID]) -> NewTap:
+def fact(tap: wire.Tap, origin: Origin, holders: Mapping[str, uuid.UUID | None]) -> NewTap:
     """What a tap of the wire is in the tap table: with its holder, and filed under the school's date."""
     at, trust = _when(tap, origin)
     return NewTap(

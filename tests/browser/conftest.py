@@ -174,6 +174,8 @@ def pages(served: Served) -> dict[str, str]:
         "pupils": "/find?state=missing",
         "gates": "/gates",
         "texts": "/texts",
+        "odd-uses": "/odd-uses",
+        "odd-uses-seen": "/odd-uses?show=seen",
         "failed-texts": "/texts?state=failed",
         "phone": "/phone",
         "nothing": "/nothing",

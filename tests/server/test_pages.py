@@ -52,6 +52,7 @@ def test_today_lists_what_needs_a_person(office: Visitor) -> None:
     assert "Unknown card at 1号门 07:49 · ends in 51C6 · 1 tap" in words
     assert "A lost card was used at 3号门" in words
     assert "1 text did not reach a parent" in words
+    assert "3 odd uses of cards" in words
 
 
 def test_a_silent_gate_a_gap_and_a_strange_message_need_a_person(site: Site, office: Visitor) -> None:
@@ -85,6 +86,7 @@ def test_a_silent_gate_a_gap_and_a_strange_message_need_a_person(site: Site, off
 
 def test_when_nothing_needs_a_person_today_says_so(site: Site, office: Visitor) -> None:
     with site.app.app_context(), transaction() as session:
+        session.execute(db.text("DELETE FROM odd_use"))
         session.execute(db.text("DELETE FROM tap"))
         session.execute(db.text("DELETE FROM outbox_text"))
         session.execute(db.text("DELETE FROM pupil_day"))
@@ -111,7 +113,8 @@ def test_a_fragment_is_the_main_part_alone(office: Visitor) -> None:
 
 
 MOST_STATEMENTS = {
-    "/": 20,
+    "/": 23,
+    "/odd-uses": 13,
     "/classes": 10,
     "class": 13,
     "pupil": 22,

@@ -18,6 +18,7 @@ from server.attendance.models import PupilDay
 from server.calendar.models import BellTime
 from server.db import db, transaction
 from server.gates.models import Caretaker, Gateway
+from server.oddities.models import OddUse
 from server.outbox.models import OutboxText, PhoneText, TextState
 from server.people.models import Guardian, Guardianship, Pupil, Relation, SchoolClass
 from server.schools.models import School
@@ -48,6 +49,7 @@ class Known:
         default_factory=list
     )  # of the other school: whoever sees a school's gates sees all of them
     caretakers: list[str] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
 
 
@@ -89,6 +91,8 @@ def _name_uniquely() -> None:
     with transaction() as session:
         for n, pupil in enumerate(session.scalars(select(Pupil).order_by(Pupil.number))):
             pupil.name = f"学生甲{n:02}号"
+            at = sample.moment(7, 30)
+            session.add(sample.odd_use(at, kind="in_in", subject=pupil.id.hex, pupil_id=pupil.id))
             bodies = update(OutboxText).where(OutboxText.pupil_id == pupil.id)
             session.execute(bodies.values(body=f"【明德学校】{pupil.name} 到校"))
 
@@ -119,7 +123,8 @@ def _second_school() -> None:
         day.judged_at = at
         text = sample.text(pupil, mother, at=at, state=TextState.DELIVERED, body="外校正文")
         text.school_id = "erzhong"
-        session.add_all([ship, day, text, sample.tap(at, school_id="erzhong", pupil_id=pupil.id)])
+        odd = sample.odd_use(at, kind="in_in", school_id="erzhong", subject=pupil.id.hex, pupil_id=pupil.id)
+        session.add_all([ship, day, text, odd, sample.tap(at, school_id="erzhong", pupil_id=pupil.id)])
         session.flush()
         session.add(PhoneText(text_id=text.id, recipient=text.recipient, phone=phone, body="外校正文", received_at=at))
 
@@ -135,6 +140,9 @@ def classes_of(site: Site, school_id: str) -> list[Known]:
             known.names.append(pupil.name)
         for ship in _all(Guardianship, school_id):
             place[ship.pupil_id].contacts.append(f"{ship.pupil_id} {ship.id}")
+        for row in _all(OddUse, school_id):
+            if row.pupil_id and not row.other_id:
+                place[row.pupil_id].odd.append(str(row.id))
         for text in _all(OutboxText, school_id):
             if text.state != TextState.QUEUED:
                 place[text.pupil_id].recipients.append(text.recipient)
@@ -155,7 +163,7 @@ def addresses(rule: Rule, known: Known) -> list[str]:
     if "contact_id" in rule.arguments:
         pairs = [pair.split() for pair in known.contacts]
         return [_filled(rule, pupil_id=pupil, contact_id=contact) for pupil, contact in pairs]
-    holds = {"class_id": [known.class_id], "pupil_id": known.pupils, "recipient": known.recipients}
+    holds = {"class_id": [known.class_id], "pupil_id": known.pupils, "recipient": known.recipients, "odd_id": known.odd}
     holds |= {"gateway_id": known.gates, "caretaker_id": known.caretakers}
     [place] = rule.arguments
     return [_filled(rule, **{place: value}) for value in holds[place]]
