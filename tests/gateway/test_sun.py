@@ -14,7 +14,8 @@ from gateway import config, salvage, uplink, wire
 from gateway.app import Gateway
 from gateway.clock import Clock
 from gateway.readers import _ntag424
-from gateway.simulate import Event, Script, Simulation
+from gateway.simlines import Simulation
+from gateway.simscript import Event, Script
 from gateway.spool import Spool, Touch
 from gateway.timebase import Timebase
 from gateway.wire import ClockState, Direction
