@@ -1,6 +1,6 @@
 """Which readers and antennas make one way through, as the configuration says it: its tables, its sense, its rules."""
 
-import difflib
+import importlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -113,7 +113,7 @@ def _of_passage(passage: Passage, known: Sequence["ReaderSection"]) -> Iterator[
     for side in Side:
         id = getattr(passage, side)
         if id not in by_id:
-            close = difflib.get_close_matches(id, by_id, 1)
+            close = importlib.import_module("difflib").get_close_matches(id, by_id, 1)
             yield f"{side}: there is no reader {id!r}" + (f"; did you mean {close[0]!r}?" if close else "")
         elif by_id[id].profile in readers.names():
             yield from _of_side(by_id[id], side, passage.walk)

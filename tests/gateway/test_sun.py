@@ -14,6 +14,7 @@ from gateway import config, salvage, uplink, wire
 from gateway.app import Gateway
 from gateway.clock import Clock
 from gateway.readers import _ntag424
+from gateway.seal import Seal
 from gateway.simlines import Simulation
 from gateway.simscript import Event, Script
 from gateway.spool import Spool, Touch
@@ -82,6 +83,7 @@ def test_the_longest_message_fits_spool_salvage_and_uplink(tmp_path: Path, clock
             [Touch("r" * 32, Direction.BOTH, f"iso14443a:{'0A' * 10}", 2**40, ClockState.UNSYNCED, 2**50, sun)]
         )
         assert spool.unsent(limit=1) == [tap] and tap.sun == sun
+        spool_seal = Seal(tmp_path)
     tap = msgspec.structs.replace(tap, boot="0" * 36, seq=2**50, late=True)
     assert len(msgspec.json.encode(tap)) <= uplink.TAP_BYTES
-    assert [row.tap for row in salvage.rows(b"noise" + salvage.body(salvage.Row(tap, False)).encode())] == [tap]
+    assert [row.tap for row in salvage.rows(b"noise" + salvage.body(salvage.Row(tap, False), spool_seal).encode())] == [tap]
