@@ -10,7 +10,7 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from server import clock
-from server.absence import rules
+from server.absence import doubts, rules
 from server.absence.models import AbsenceShare
 from server.absence.rules import AbsencePolicy, Share, Why
 from server.attendance.models import PupilDay
@@ -47,12 +47,17 @@ class Look:
     silent: bool
     untested: bool
     unusual: bool
+    doubts: frozenset[Why] = frozenset()
+    marked: frozenset[uuid.UUID] = frozenset()  # classes of whom many were marked absent within a minute
 
     def why(self, class_id: uuid.UUID, policy: AbsencePolicy) -> tuple[Why, ...]:
         """What holds the questions about a pupil of this class."""
         room = self.rooms.get(class_id)
         shares = list(self._shares(room)) if room else []
-        return rules.brakes(policy, shares, silent=self.silent, untested=self.untested, unusual=self.unusual)
+        doubts = {*self.doubts, *([Why.MARKS] if class_id in self.marked else [])}
+        return rules.brakes(
+            policy, shares, silent=self.silent, untested=self.untested, unusual=self.unusual, doubts=doubts
+        )
 
     def _shares(self, room: Room) -> Iterator[Share]:
         beside = [each for each in self.rooms.values() if each.session == room.session]
@@ -67,7 +72,7 @@ class Look:
 
 
 def look(session: Session, school: School, day: date, sessions: Mapping[str, str], now: datetime) -> Look:
-    """Count, remember the counts of each cut-off once, and compare; `sessions` is the current one of each timetable."""
+    """Count, remember the counts of each cut-off once, and compare; `sessions` is each timetable's newest past it."""
     rooms = _rooms(session, school, day, sessions)
     rows = [
         {"id": new_id(), "school_id": school.id, "class_id": room.class_id, "date": day}
@@ -84,6 +89,8 @@ def look(session: Session, school: School, day: date, sessions: Mapping[str, str
         silent=any(trouble.until is None or trouble.counts for trouble in troubles),
         untested=False,
         unusual=calendar.is_unusual(school.id, day),
+        doubts=doubts.found(session, school, day, now),
+        marked=doubts.marked_at_once(session, school.id, day),
     )
 
 
@@ -106,7 +113,8 @@ def _rooms(session: Session, school: School, day: date, sessions: Mapping[str, s
         of = counts[class_id]
         expected = sum(count for status, count in of.items() if status not in NOBODY_EXPECTED)
         if timetable in sessions and of[Status.NOT_YET] * 2 < max(1, expected):
-            found[class_id] = Room(class_id, grade, sessions[timetable], expected, of[Status.UNEXPLAINED])
+            missing = of[Status.UNEXPLAINED] + of[Status.UNCONFIRMED]
+            found[class_id] = Room(class_id, grade, sessions[timetable], expected, missing)
     return found
 
 
