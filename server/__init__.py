@@ -26,6 +26,7 @@ FEATURES = (
     "absence",
     "transfer",
     "live",
+    "board",
     "overview",
 )
 

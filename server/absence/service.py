@@ -185,17 +185,23 @@ def _answered(
     case.reason, case.answered_by, case.words = reason, step.guardian_id, words
     case.next_at = rules.waits(reason, settings.policy(school.id, AbsencePolicy), now)
     if reason is Reason.ILL and case.leave_id is None:
-        case.leave_id = _asked_leave(session, school, case, step.guardian_id, now)
+        case.leave_id = asked_leave(session, school, case, step.guardian_id, now)
 
 
-def _asked_leave(
-    session: Session, school: School, case: AbsenceCase, guardian_id: uuid.UUID, now: datetime
+def asked_leave(
+    session: Session,
+    school: School,
+    case: AbsenceCase,
+    guardian_id: uuid.UUID | None,
+    now: datetime,
+    *,
+    kind: LeaveKind = LeaveKind.SICK,
 ) -> uuid.UUID:
     """The leave that a guardian's "ill" asks for: from this session on, for the rest of the day."""
     room = session.get_one(SchoolClass, session.get_one(Pupil, case.pupil_id).class_id)
     lessons = calendar.sessions_on(school.id, room.timetable, case.date)
     starts = next((each.starts for each in lessons if each.name == case.session), 0)
-    row = Leave(school_id=school.id, pupil_id=case.pupil_id, kind=LeaveKind.SICK, state=LeaveState.ASKED)
+    row = Leave(school_id=school.id, pupil_id=case.pupil_id, kind=kind, state=LeaveState.ASKED)
     row.starts_at = clock.at_local(case.date, starts, school.timezone)
     row.ends_at = clock.at_local(case.date + timedelta(days=1), 0, school.timezone)
     row.guardian_id, row.asked_at = guardian_id, now

@@ -86,10 +86,16 @@ def handled(reply: InboundText, word: str, now: dt.datetime, *, by: uuid.UUID | 
     reply.handled_at, reply.handled_as, reply.handled_by = now, word, by
 
 
-def read(session: Session, school_id: str, reply_id: uuid.UUID, *, by: uuid.UUID, now: dt.datetime) -> InboundText:
-    """A person has read this reply. Raises NotFound for one of another school."""
-    reply = session.get(InboundText, reply_id, with_for_update=True)
+def locked(session: Session, school_id: str, reply_id: uuid.UUID) -> InboundText:
+    """A reply that nobody else takes meanwhile. Raises NotFound for one of another school."""
+    reply = session.get(InboundText, reply_id, with_for_update=True, populate_existing=True)
     if reply is None or reply.school_id != school_id:
         raise NotFound
+    return reply
+
+
+def read(session: Session, school_id: str, reply_id: uuid.UUID, *, by: uuid.UUID, now: dt.datetime) -> InboundText:
+    """A person has read this reply. Raises NotFound for one of another school."""
+    reply = locked(session, school_id, reply_id)
     handled(reply, "read", now, by=by)
     return reply
