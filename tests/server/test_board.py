@@ -19,7 +19,7 @@ from server.db import db, transaction
 from server.gates.models import Gateway, Silence
 from server.leave.models import Leave
 from server.outbox import inbound
-from server.outbox.models import InboundText, OutboxText
+from server.outbox.models import InboundText
 from server.outbox.providers.base import Heard
 from server.people.models import Guardianship, SchoolClass
 from tests import sample
@@ -46,7 +46,7 @@ def office(pupils: list[uuid.UUID], app) -> Visitor:
             ("guard", Grant("guard")),
             ("subject", Grant("subject_teacher", class_id=room)),
         ):
-            create_user("mingde", login, login, sample.PASSWORD, [grant])
+            create_user("mingde", login, login, sample.PASSWORD, [grant]).locale = "en"
     return visitor(app, "office")
 
 
@@ -55,7 +55,7 @@ class Person(Visitor):
 
     def __init__(self, app, login: str) -> None:
         super().__init__(app)
-        self.app, self.login = app, login
+        self.app, self.login, self.since = app, login, gate.at("00:00")
 
     def get(self, url: str, **headers: str) -> TestResponse:
         self._log_in()
@@ -63,15 +63,16 @@ class Person(Visitor):
 
     def post(self, url: str, **fields: str) -> TestResponse:
         self._log_in()
-        forget()
         return self.client.post(url, data={**fields, "csrf_token": self.known})
 
     def _log_in(self) -> None:
-        someone = Visitor(self.app)
         forget()
+        if abs((clock.now() - self.since).total_seconds()) < 1200:
+            return
+        someone = Visitor(self.app)
         assert someone.log_in(self.login).status_code == 303
         forget()
-        self.client, self.known = someone.client, someone.token()
+        self.client, self.known, self.since = someone.client, someone.token(), clock.now()
         forget()
 
 
@@ -319,7 +320,6 @@ def test_stop_ends_gate_texts_to_that_number_when_a_person_says_so(office, pupil
     off = select(Guardianship.pupil_id, Guardianship.rank).where(Guardianship.gate_texts.is_(False))
     assert db.session.execute(off).all() == [(pupils[0], 1)]
     assert actions().count("texts.ended") == 1 and gate.rows(InboundText, "handled_as") == ["stop"]
-    before = len(gate.rows(OutboxText, "id"))
     gate.set_clock(monkeypatch, gate.at("11:56"))
     come(0, 5, at="11:55", direction="out")
-    assert len(gate.rows(OutboxText, "id")) == before + 1  # of the other pupil
+    assert [phone for phone, _ in texts("out")] == ["+8613800000005", FATHER]
