@@ -81,6 +81,12 @@ def unread(school_id: str, limit: int = 50) -> Sequence[InboundText]:
     return db.session.scalars(query.order_by(InboundText.received_at.desc()).limit(limit)).all()
 
 
+def of(school_id: str, sender: str) -> Sequence[InboundText]:
+    """All that one number wrote to a school, oldest first."""
+    query = select(InboundText).where(InboundText.school_id == school_id, InboundText.sender == sender)
+    return db.session.scalars(query.order_by(InboundText.received_at)).all()
+
+
 def handled(reply: InboundText, word: str, now: dt.datetime, *, by: uuid.UUID | None = None) -> None:
     """Somebody or something has taken it."""
     reply.handled_at, reply.handled_as, reply.handled_by = now, word, by
