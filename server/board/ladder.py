@@ -108,15 +108,20 @@ def draw(
     asked = {step.guardian_id for step in steps}
     numbers_asked = {by_id[each].phone for each in asked if each in by_id}
     left = _unasked(people, asked, numbers_asked)[: max(0, policy.most_contacts - len(steps))]
-    gaps = [Rung("past", person.relation, person.gap) for person in people if person.gap]
-    done = [_asked(case, step, by_id, texts, last=step is steps[-1]) for step in steps]
+    done = {step.guardian_id: _asked(case, step, by_id, texts, last=step is steps[-1]) for step in steps}
     plan = _planned(case, policy, len(left) + 1)
-    future = [Rung("future", person.relation, at=at) for person, at in zip(left, plan, strict=False)]
+    future = {
+        person.guardian_id: Rung("future", person.relation, at=at) for person, at in zip(left, plan, strict=False)
+    }
+    gaps = {person.guardian_id: Rung("past", person.relation, person.gap) for person in people if person.gap}
+    gone = [rung for guardian_id, rung in done.items() if guardian_id not in by_id]  # no contact any more
+    known = future | gaps | done
+    in_order = [known[person.guardian_id] for person in people if person.guardian_id in known]
     end = Rung("call" if case.state == CaseState.PERSON else "future", "", at=plan[len(left)])
     return Ladder(
-        rungs=tuple([*gaps, *done, *future, end]),
+        rungs=(*gone, *in_order, end),
         asked=len(steps),
-        reached=sum(rung.state == "delivered" for rung in done),
+        reached=sum(rung.state == "delivered" for rung in done.values()),
         following=left[0].relation if left else "",
         reachable=bool(steps or left),
         to_call=next((person for person in people if person.phone), None),

@@ -102,7 +102,9 @@ def place(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Place:
     return build("mingde", 1)
 
 
-def come(place: Place, who: Sequence[int], *, at: str = "07:40", received: str = "", reader: str = "g", **changes: object) -> None:
+def come(
+    place: Place, who: Sequence[int], *, at: str = "07:40", received: str = "", reader: str = "g", **changes: object
+) -> None:
     """These pupils tap, each at its gate; their taps reach the server at `received`."""
     for number in (1, 2):
         taps = [
