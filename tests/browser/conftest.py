@@ -174,6 +174,9 @@ def pages(served: Served) -> dict[str, str]:
         "pupils": "/find?state=missing",
         "texts": "/texts",
         "failed-texts": "/texts?state=failed",
+        "absence": "/absence",
+        "send-anyway": "/absence/send",
+        "replies": "/replies",
         "phone": "/phone",
         "nothing": "/nothing",
     }

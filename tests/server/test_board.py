@@ -24,7 +24,7 @@ from server.outbox.providers.base import Heard
 from server.people.models import Guardianship, SchoolClass
 from tests import sample
 from tests.server import gate
-from tests.server.site import Visitor
+from tests.server.site import Site, Visitor
 from tests.server.test_absence import FATHER, MOTHER, cases, come, deliver, pass_time, pupils, reply, texts
 
 __all__ = ["pupils"]
@@ -323,3 +323,16 @@ def test_stop_ends_gate_texts_to_that_number_when_a_person_says_so(office, pupil
     gate.set_clock(monkeypatch, gate.at("11:56"))
     come(0, 5, at="11:55", direction="out")
     assert [phone for phone, _ in texts("out")] == ["+8613800000005", FATHER]
+
+
+def test_a_parents_phone_in_the_demo_writes_back(site: Site) -> None:
+    someone = site.visitor("wangmin")
+    recipient = re.findall(r'href="/phone/([^"?]+)"', someone.text("/phone"))[0]
+    assert someone.post(f"/phone/{recipient}", body="孩子发烧了").status_code == 303
+    assert "孩子发烧了" in someone.text(f"/phone/{recipient}")
+    with site.app.app_context():
+        assert gate.rows(InboundText, "sender", "provider", "body") == [(recipient, "phone", "孩子发烧了")]
+    for body in ("", " ", "x" * 201):
+        assert someone.post(f"/phone/{recipient}", body=body).status_code == 422
+    assert someone.post("/phone/nobody", body="1").status_code == 404
+    assert site.visitor("lijing").post(f"/phone/{recipient}", body="1").status_code == 403
