@@ -18,6 +18,7 @@ from server.schools.models import School
 from server.taps.models import Tap
 
 LOOK_BACK = 10  # days against which a reader's taps are counted
+STILL_USED = 3  # a reader that saw nobody on so many days is out of use, which staff know by then
 NEW = timedelta(hours=3)
 AT_ONCE = timedelta(minutes=1)
 
@@ -48,7 +49,12 @@ def _quiet(session: Session, school: School, day: date, now: datetime) -> bool:
     grouped = query.where(Tap.direction != "out").group_by(Tap.gateway_id, Tap.reader_id, Tap.day)
     for gateway, reader, on, count in session.execute(grouped):
         counts[gateway, reader][on] = count
-    return any(rules.is_quiet(by_day.pop(day, 0), list(by_day.values())) for by_day in counts.values())
+    known = sorted({on for by_day in counts.values() for on in by_day if on < day})  # days on which anybody tapped
+    return any(
+        rules.is_quiet(by_day.get(day, 0), [by_day.get(on, 0) for on in known])
+        and any(by_day.get(on, 0) >= rules.USUAL_TAPS for on in known[-STILL_USED:])
+        for by_day in counts.values()
+    )
 
 
 def _new_bells(session: Session, school_id: str, day: date) -> bool:
