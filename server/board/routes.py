@@ -102,7 +102,8 @@ def seen(case_id: uuid.UUID) -> ResponseReturnValue:
 def close(case_id: uuid.UUID) -> ResponseReturnValue:
     """Settled by a person, with a reason and words."""
     written, reason = request.form.get("words", "").strip(), request.form.get("reason", "")
-    service.one(guard.the_user(), case_id)  # who may not see it learns nothing of the form
+    if not service.one(guard.the_user(), case_id).may:  # who may not decide learns nothing of the form
+        raise NotAllowed
     if reason not in desk.CLOSING:
         return _case_page(case_id, _("Choose a reason."), written), 422
     if not LEAST_WORDS <= len(written) <= MOST_WORDS:
