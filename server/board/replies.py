@@ -62,8 +62,13 @@ def unread(user: User) -> list[Letter]:
 
 
 def _mine(user: User) -> Select[InboundText]:
+    """Those that wait for a person."""
+    return _scope(user).where(InboundText.handled_as == PERSON)
+
+
+def _scope(user: User) -> Select[InboundText]:
     """Replies of guardians of pupils over whom the user has a say; of strangers too for those over the whole school."""
-    query = select(InboundText).where(InboundText.school_id == user.school_id, InboundText.handled_as == PERSON)
+    query = select(InboundText).where(InboundText.school_id == user.school_id)
     query = query.order_by(InboundText.received_at.desc())
     if not may_read(user):
         return query.where(InboundText.id.is_(None))
@@ -129,6 +134,8 @@ def _texts_on(school_id: str, senders: Collection[str]) -> set[str | None]:
 
 def read(session: Session, user: User, reply_id: uuid.UUID, now: datetime) -> None:
     """A person has read it; a second click changes nothing. Raises NotFound for one that is not the user's."""
+    if not may_read(user):
+        raise NotAllowed
     reply = _taken(session, user, reply_id)
     if reply.handled_as == PERSON:
         inbound.handled(reply, "read", now, by=user.id)
@@ -137,9 +144,9 @@ def read(session: Session, user: User, reply_id: uuid.UUID, now: datetime) -> No
 
 def end_texts(session: Session, user: User, reply_id: uuid.UUID, now: datetime) -> None:
     """No gate texts to that number any more, for each child of the sender whom the user looks after."""
-    reply = _taken(session, user, reply_id)
     if not accounts.roles_of(user) & MAY_DECIDE:
         raise NotAllowed
+    reply = _taken(session, user, reply_id)
     if reply.handled_as != PERSON:
         return
     query = (
@@ -157,9 +164,7 @@ def end_texts(session: Session, user: User, reply_id: uuid.UUID, now: datetime) 
 
 
 def _taken(session: Session, user: User, reply_id: uuid.UUID) -> InboundText:
-    """The reply, locked, if it is the user's to read or this user has read it before."""
-    reply = inbound.locked(session, user.school_id, reply_id)
-    mine = session.scalar(_mine(user).with_only_columns(InboundText.id).where(InboundText.id == reply_id))
-    if mine is None and reply.handled_by != user.id:
+    """The reply, locked, if it is the user's to read, also when somebody else has read it meanwhile."""
+    if session.scalar(_scope(user).with_only_columns(InboundText.id).where(InboundText.id == reply_id)) is None:
         raise NotFound
-    return reply
+    return inbound.locked(session, user.school_id, reply_id)
