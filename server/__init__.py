@@ -27,6 +27,7 @@ FEATURES = (
     "absence",
     "transfer",
     "live",
+    "board",
     "overview",
 )
 

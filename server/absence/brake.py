@@ -4,12 +4,12 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
-from server.absence import rules
+from server.absence import doubts, rules
 from server.absence.models import AbsenceShare
 from server.absence.rules import AbsencePolicy, Share, Why
 from server.attendance.models import PupilDay
@@ -46,12 +46,17 @@ class Look:
     silent: bool
     untested: bool
     unusual: bool
+    doubts: frozenset[Why] = frozenset()
+    marked: frozenset[uuid.UUID] = frozenset()  # classes of whom many were marked absent within a minute
 
     def why(self, class_id: uuid.UUID, policy: AbsencePolicy) -> tuple[Why, ...]:
         """What holds the questions about a pupil of this class."""
         room = self.rooms.get(class_id)
         shares = list(self._shares(room)) if room else []
-        return rules.brakes(policy, shares, silent=self.silent, untested=self.untested, unusual=self.unusual)
+        doubts = {*self.doubts, *([Why.MARKS] if class_id in self.marked else [])}
+        return rules.brakes(
+            policy, shares, silent=self.silent, untested=self.untested, unusual=self.unusual, doubts=doubts
+        )
 
     def _shares(self, room: Room) -> Iterator[Share]:
         beside = [each for each in self.rooms.values() if each.session == room.session]
@@ -65,8 +70,8 @@ class Look:
             yield Share(kind, expected, missing, self.usual.get((kind, key, room.session), ()))
 
 
-def look(session: Session, school: School, day: date, sessions: Mapping[str, str]) -> Look:
-    """Count, remember the counts of each cut-off once, and compare; `sessions` is the current one of each timetable."""
+def look(session: Session, school: School, day: date, sessions: Mapping[str, str], now: datetime) -> Look:
+    """Count, remember the counts of each cut-off once, and compare; `sessions` is each timetable's newest past it."""
     rooms = _rooms(session, school, day, sessions)
     rows = [
         {"id": new_id(), "school_id": school.id, "class_id": room.class_id, "date": day}
@@ -75,13 +80,15 @@ def look(session: Session, school: School, day: date, sessions: Mapping[str, str
     ]
     if rows:
         session.execute(insert_new(_share), rows)
-    doubts = [doubt for doubt in gates.doubts(school.id, day) if doubt.loses_taps]
+    unsure = [doubt for doubt in gates.doubts(school.id, day) if doubt.loses_taps]
     return Look(
         rooms=rooms,
         usual=_usual(session, school.id, day),
-        silent=any(doubt.part == "signal" for doubt in doubts),
-        untested=any(doubt.part != "signal" for doubt in doubts),
+        silent=any(doubt.part == "signal" for doubt in unsure),
+        untested=any(doubt.part != "signal" for doubt in unsure),
         unusual=calendar.is_unusual(school.id, day),
+        doubts=doubts.found(session, school, day, now),
+        marked=doubts.marked_at_once(session, school.id, day),
     )
 
 
@@ -104,7 +111,8 @@ def _rooms(session: Session, school: School, day: date, sessions: Mapping[str, s
         of = counts[class_id]
         expected = sum(count for status, count in of.items() if status not in NOBODY_EXPECTED)
         if timetable in sessions and of[Status.NOT_YET] * 2 < max(1, expected):
-            found[class_id] = Room(class_id, grade, sessions[timetable], expected, of[Status.UNEXPLAINED])
+            missing = of[Status.UNEXPLAINED] + of[Status.UNCONFIRMED]
+            found[class_id] = Room(class_id, grade, sessions[timetable], expected, missing)
     return found
 
 

@@ -47,6 +47,13 @@ def contacts_of(session: Session, pupils: Collection[uuid.UUID]) -> Mapping[uuid
     return {pupil_id: list(by_phone.values()) for pupil_id, by_phone in found.items()}
 
 
+def unasked(session: Session, case: AbsenceCase) -> tuple[int, list[Contact]]:
+    """How many were asked, and who was not yet, in order; the order of contacts may have changed meanwhile."""
+    asked = set(session.scalars(select(AbsenceStep.recipient).where(AbsenceStep.case_id == case.id)))
+    people = contacts_of(session, [case.pupil_id]).get(case.pupil_id, [])
+    return len(asked), [each for each in people if crypt.look_up(each.phone) not in asked]
+
+
 def ask(session: Session, school: School, case: AbsenceCase, place: int, contact: Contact, now: datetime) -> None:
     """Ask one contact where the child is, and remember that it was asked."""
     step = AbsenceStep(school_id=school.id, case_id=case.id, n=place, guardian_id=contact.guardian_id, asked_at=now)
@@ -61,7 +68,8 @@ def take_back(session: Session, school: School, case: AbsenceCase, wording: str,
     """Tell everybody who was asked that the question has an answer; who has not got it yet is not asked any more."""
     asked = session.scalars(select(AbsenceStep).where(AbsenceStep.case_id == case.id)).all()
     spared = _cancelled(session, case, now)
-    told = {step.guardian_id for step in asked if step.recipient not in spared}
+    answered = {case.answered_by} if wording == "excused" else set()  # who asked for the leave knows of it
+    told = {step.guardian_id for step in asked if step.recipient not in spared} - answered
     people = session.scalars(select(Guardian).where(Guardian.id.in_(told), Guardian.phone.is_not(None))).all()
     pupil, time = session.get_one(Pupil, case.pupil_id), f"{clock.local(at, school.timezone):%H:%M}"
     texts = []

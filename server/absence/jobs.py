@@ -1,4 +1,4 @@
-"""Opening, asking and correcting, every few seconds; a school where nothing has changed costs nothing."""
+"""Opening, asking and correcting, every few seconds; a school where nothing has changed is looked at each minute."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from flask import current_app
 from sqlalchemy import func, select
 
 from server import clock
-from server.absence import rules, service
+from server.absence import opening, rules, service
 from server.absence.models import AbsenceCase
 from server.attendance.models import PupilDay
 from server.attendance.rules import Status
@@ -44,7 +44,7 @@ def _look(school_id: str) -> None:
     with transaction() as session:
         service.look_again(session, session.get_one(School, school_id), clock.now())
     with transaction() as session:
-        service.open_cases(session, session.get_one(School, school_id), clock.now())
+        opening.open_cases(session, session.get_one(School, school_id), clock.now())
 
 
 def _marks(now: datetime) -> Mapping[str, Mark]:
@@ -52,7 +52,7 @@ def _marks(now: datetime) -> Mapping[str, Mark]:
     days = [(now + timedelta(days=n)).date() for n in (-1, 0, 1)]
     missing = (
         select(PupilDay.school_id, func.count(), func.max(PupilDay.judged_at))
-        .where(PupilDay.status == Status.UNEXPLAINED, PupilDay.date.in_(days))
+        .where(PupilDay.status.in_((Status.UNEXPLAINED, Status.UNCONFIRMED)), PupilDay.date.in_(days))
         .group_by(PupilDay.school_id)
     )
     open_ = (
@@ -65,4 +65,5 @@ def _marks(now: datetime) -> Mapping[str, Mark]:
     for query in (missing, open_):
         for school_id, *rest in db.session.execute(query):
             found[school_id] = (*found.get(school_id, ()), *rest)
-    return {school_id: (*mark, now.date()) for school_id, mark in found.items()}
+    minute = now.replace(second=0, microsecond=0)  # who was marked absent early is due at the cut-off, without news
+    return {school_id: (*mark, minute) for school_id, mark in found.items()}

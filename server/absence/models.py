@@ -1,4 +1,4 @@
-"""Missing pupils, who was asked about them, and how many were missing at each cut-off."""
+"""Missing pupils, who was asked about them, how many were missing at each cut-off, and who was called to look."""
 
 import datetime as dt
 import uuid
@@ -37,6 +37,9 @@ class AbsenceCase(Base):
     answered_by: Mapped[uuid.UUID | None]  # guardian.id
     leave_id: Mapped[uuid.UUID | None]  # the leave that an answer asked for
     settled_by: Mapped[uuid.UUID | None]  # user_account.id
+    note: Mapped[str | None] = mapped_column(EncryptedText)  # what the person wrote who closed it
+    released_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)  # a person has looked: doubt holds no more
+    released_by: Mapped[uuid.UUID | None]  # user_account.id
 
 
 class AbsenceStep(Base):
@@ -68,3 +71,18 @@ class AbsenceShare(Base):
     session: Mapped[str] = mapped_column(String(16))
     expected: Mapped[int] = mapped_column(Integer)
     missing: Mapped[int] = mapped_column(Integer)
+
+
+class RegisterCall(Base):
+    """A class that was asked to look who is there, because pupils of it are held."""
+
+    __tablename__ = "register_call"
+    __table_args__ = (UniqueConstraint("class_id", "date", "session"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    school_id: Mapped[str] = school_column()
+    class_id: Mapped[uuid.UUID] = mapped_column(Uuid, ForeignKey("school_class.id", ondelete="CASCADE"))
+    date: Mapped[dt.date] = mapped_column(Date)
+    session: Mapped[str] = mapped_column(String(16))
+    called_by: Mapped[uuid.UUID]  # user_account.id
+    called_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)

@@ -2,10 +2,13 @@
 
 import statistics
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from server.attendance import rules as days
+from server.calendar import rules as bells
 
 
 class CaseState(StrEnum):
@@ -32,6 +35,11 @@ class Why(StrEnum):
     GRADE = "grade"
     SCHOOL = "school"
     UNUSUAL_DAY = "unusual_day"
+    READER = "reader"  # a reader that usually sees many has seen nobody
+    CLOCK = "clock"  # a gate's clock is wrong: its taps prove nothing, or stand on another day
+    MARKS = "marks"  # many of one class were marked absent within a minute
+    LATE = "late"  # noticed long after the cut-off: the server was away, or facts have changed since
+    BELLS = "bells"  # the bells were moved after the question
 
 
 class Reason(StrEnum):
@@ -63,6 +71,9 @@ class AbsencePolicy:
 
 
 LEAST = {Why.CLASS: 4, Why.GRADE: 8, Why.SCHOOL: 12}  # fewer missing are a cold, not a dead reader
+MOST_OF_ALL = 2  # so many missing are still no cold when they are more than half of a school
+LOOKED_LATE = 15 * 60  # seconds after the cut-off: who is only noticed then is looked at by a person first
+USUAL_TAPS, QUIET = 5, 10  # a reader with so many taps by this time of day is quiet below this share in per cent
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,8 @@ class Share:
 
 def is_abnormal(share: Share, policy: AbsencePolicy) -> bool:
     """Whether so many missing are more likely a fault of ours than of theirs."""
+    if share.kind is Why.SCHOOL and share.missing >= MOST_OF_ALL and share.missing * 2 > share.expected:
+        return True
     if share.missing < LEAST[share.kind] or not share.expected:
         return False
     floor = {Why.CLASS: policy.class_share, Why.GRADE: policy.grade_share, Why.SCHOOL: policy.school_share}[share.kind]
@@ -86,10 +99,16 @@ def is_abnormal(share: Share, policy: AbsencePolicy) -> bool:
 
 
 def brakes(
-    policy: AbsencePolicy, shares: Collection[Share], *, silent: bool, untested: bool, unusual: bool
+    policy: AbsencePolicy,
+    shares: Collection[Share],
+    *,
+    silent: bool,
+    untested: bool,
+    unusual: bool,
+    doubts: Collection[Why] = (),
 ) -> tuple[Why, ...]:
     """All that speaks for looking first, for one pupil: `shares` are those of its class, grade and school."""
-    found = [share.kind for share in shares if is_abnormal(share, policy)]
+    found = [*doubts, *(share.kind for share in shares if is_abnormal(share, policy))]
     found += [
         why
         for why, holds in (
@@ -101,6 +120,32 @@ def brakes(
         if holds
     ]
     return tuple(sorted(set(found)))
+
+
+def is_quiet(today: int, before: Collection[int]) -> bool:
+    """Whether a reader's taps until this time of day are far too few against the same hours of days before."""
+    usual = statistics.median(before) if before else 0
+    return usual >= USUAL_TAPS and today * 100 < usual * QUIET
+
+
+def reading(lesson: bells.Session | None, verdict: days.Day, leave: Sequence[bells.Leave]) -> days.State | None:
+    """What a day says of one session for those who ask families: None when there is no such session any more.
+
+    A register's "absent" alone is no question: whom the gate saw is in school somewhere, and leave is known.
+    """
+    found = verdict.sessions.get(lesson.name) if lesson else None
+    if lesson is None or found is None or found.state != days.State.ABSENT:
+        return found.state if found else None
+    starts, ends = bells.shortened(lesson, leave)
+    if starts >= ends:
+        return days.State.EXCUSED
+    inside = any(stay.entered < ends and (stay.left is None or stay.left > starts) for stay in verdict.stays)
+    return days.State.PRESENT if inside or any(at >= starts for at in verdict.exits) else days.State.ABSENT
+
+
+def since_cut_off(lesson: bells.Session, leave: Sequence[bells.Leave], policy: days.Policy, second: int) -> int:
+    """Seconds since nobody is waited for any more; negative before, also when a teacher has marked absent by then."""
+    return second - bells.shortened(lesson, leave)[0] - policy.absent_after * days.MINUTE
 
 
 @dataclass(frozen=True)
@@ -139,12 +184,14 @@ ZH = {
     "found": "{name} {time} 已到校，前一条请忽略。",
     "seen": "{name} 老师已在课堂见到，前一条请忽略。",
     "excused": "{name} 请假已登记，前一条请忽略。",
+    "none": "{name} 这时没有课，前一条发错了，请忽略。",
 }
 EN = {
     "absent": "{name}: not seen at the gate by {time}. Reply 1 ill, 2 late, 3 on the way, or write why.",
     "found": "{name} is in school since {time}. Please ignore our last message.",
     "seen": "{name} is in class, the teacher says. Please ignore our last message.",
     "excused": "{name}: the leave is noted. Please ignore our last message.",
+    "none": "{name} has no lessons now. Our last message was wrong, please ignore it.",
 }
 
 

@@ -43,6 +43,8 @@ def add(session: Session, people: roster.Roster) -> School:
     school = schools.add(session, ID, name="明德实验学校", sign="明德学校")
     session.flush()
     _add_calendar(session)
+    session.flush()
+    calendar.settled(session, calendar.stale(session))  # nobody has a verdict yet that it could change
     classes = _add_classes(session, people)
     _add_pupils(session, people, classes)
     _add_gates(session)

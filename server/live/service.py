@@ -4,17 +4,19 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from server import clock
+from server.absence.models import AbsenceCase
+from server.absence.rules import CaseState
 from server.accounts import service as accounts
 from server.db import db
 from server.gates.models import Gateway
-from server.outbox.models import OutboxText
+from server.outbox.models import InboundText, OutboxText
 from server.taps.models import Tap
 
 POLL = 0.3  # seconds between two questions to the database while somebody watches
@@ -132,12 +134,19 @@ class Hub:
 
 
 def newest(school_id: str) -> str:
-    """A value that is another one after each tap, change of a text, or word from a gate."""
+    """A value that is another one after each tap, change of a text or a missing pupil's case, reply, or gate's word."""
     tap = select(func.max(Tap.received_at)).where(Tap.school_id == school_id).scalar_subquery()
     text = select(func.max(OutboxText.changed_at)).where(OutboxText.school_id == school_id).scalar_subquery()
     heard = select(func.max(Gateway.heard_at)).where(Gateway.school_id == school_id).scalar_subquery()
     online = select(func.count()).where(Gateway.school_id == school_id, Gateway.online.is_(True)).scalar_subquery()
-    row = db.session.execute(select(tap, text, heard, online)).one()
+    since = (clock.now() - timedelta(days=1)).date()
+    cases = (AbsenceCase.school_id == school_id, AbsenceCase.date >= since)
+    case = select(func.max(AbsenceCase.changed_at)).where(*cases).scalar_subquery()
+    open_ = select(func.count()).where(*cases, AbsenceCase.state == CaseState.HELD).scalar_subquery()
+    replies = (InboundText.school_id == school_id, InboundText.received_at > clock.now() - timedelta(days=2))
+    reply = select(func.max(InboundText.received_at)).where(*replies).scalar_subquery()
+    taken = select(func.max(InboundText.handled_at)).where(*replies).scalar_subquery()
+    row = db.session.execute(select(tap, text, heard, online, case, open_, reply, taken)).one()
     return "-".join(str(clock.to_millis(part) if isinstance(part, datetime) else part) for part in row)
 
 

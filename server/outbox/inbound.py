@@ -81,15 +81,27 @@ def unread(school_id: str, limit: int = 50) -> Sequence[InboundText]:
     return db.session.scalars(query.order_by(InboundText.received_at.desc()).limit(limit)).all()
 
 
+def of(school_id: str, sender: str) -> Sequence[InboundText]:
+    """All that one number wrote to a school, oldest first."""
+    query = select(InboundText).where(InboundText.school_id == school_id, InboundText.sender == sender)
+    return db.session.scalars(query.order_by(InboundText.received_at)).all()
+
+
 def handled(reply: InboundText, word: str, now: dt.datetime, *, by: uuid.UUID | None = None) -> None:
     """Somebody or something has taken it."""
     reply.handled_at, reply.handled_as, reply.handled_by = now, word, by
 
 
-def read(session: Session, school_id: str, reply_id: uuid.UUID, *, by: uuid.UUID, now: dt.datetime) -> InboundText:
-    """A person has read this reply. Raises NotFound for one of another school."""
-    reply = session.get(InboundText, reply_id, with_for_update=True)
+def locked(session: Session, school_id: str, reply_id: uuid.UUID) -> InboundText:
+    """A reply that nobody else takes meanwhile. Raises NotFound for one of another school."""
+    reply = session.get(InboundText, reply_id, with_for_update=True, populate_existing=True)
     if reply is None or reply.school_id != school_id:
         raise NotFound
+    return reply
+
+
+def read(session: Session, school_id: str, reply_id: uuid.UUID, *, by: uuid.UUID, now: dt.datetime) -> InboundText:
+    """A person has read this reply. Raises NotFound for one of another school."""
+    reply = locked(session, school_id, reply_id)
     handled(reply, "read", now, by=by)
     return reply

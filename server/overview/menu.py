@@ -9,6 +9,7 @@ from flask_babel import lazy_gettext as _
 
 from server.accounts import guard
 from server.accounts import service as accounts
+from server.board.replies import MAY_READ
 
 STAFF = frozenset[str]()  # everybody who logs in
 OFFICE = frozenset({"office", "head", "operator"})
@@ -46,8 +47,17 @@ BAR = (
 DEMO = Place("overview.phone_list", "device-mobile", _("Phone"), under=("overview.phone",))
 MORE = Place("overview.more", "dots", _("More"))
 
+CASES = ("board.case", "board.ask_again")
 GROUPS: tuple[tuple[Any, tuple[Place, ...]], ...] = (
-    (_("The school day"), ()),
+    (
+        _("The school day"),
+        (
+            Place(
+                "board.absence", "user-question", _("Absence"), _("Missing pupils: held, asked, answered"), under=CASES
+            ),
+            Place("board.replies", "messages", _("Replies"), _("What a person must read"), MAY_READ),
+        ),
+    ),
     (_("Reports"), ()),
     (_("Gates"), (Place("gates.page", "router", _("Gates"), _("Whether each gate and reader works"), OFFICE),)),
     (_("Setting up"), ()),

@@ -1,15 +1,20 @@
 """The demo's phones: whose they are, and what came in."""
 
+import datetime as dt
+import uuid
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from server.accounts.models import User
-from server.db import db
+from server.db import db, new_id
+from server.outbox import inbound
 from server.outbox import service as outbox
-from server.outbox.models import PhoneText
+from server.outbox.providers.base import Heard
+from server.outbox.providers.phone import PROVIDER
 from server.people import service as people
 from server.people.models import Guardian, Guardianship, Pupil
 
@@ -34,13 +39,23 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Bubble:
+    """One message on the phone; `mine` is what its owner wrote back."""
+
+    id: uuid.UUID
+    body: str
+    at: dt.datetime
+    mine: bool
+
+
+@dataclass(frozen=True)
 class Opened:
     """One phone in the hand."""
 
     recipient: str
     number: str
     owner: Owner | None
-    texts: Sequence[PhoneText]
+    bubbles: Sequence[Bubble]
 
 
 def phones(user: User, words: str) -> list[Line]:
@@ -59,7 +74,16 @@ def opened(user: User, recipient: str) -> Opened | None:
     texts = outbox.phone_texts(user.school_id, recipient)
     if not texts:
         return None
-    return Opened(recipient, texts[0].phone, _owners(user.school_id, [recipient]).get(recipient), texts)
+    found = [Bubble(text.id, text.body, text.received_at, mine=False) for text in texts]
+    found += [Bubble(each.id, each.body, each.received_at, mine=True) for each in inbound.of(user.school_id, recipient)]
+    owner = _owners(user.school_id, [recipient]).get(recipient)
+    return Opened(recipient, texts[0].phone, owner, sorted(found, key=lambda bubble: (bubble.at, bubble.mine)))
+
+
+def write_back(session: Session, user: User, recipient: str, body: str, now: dt.datetime) -> bool:
+    """The owner of a demo phone writes to the school; False for a phone that never got a text from it."""
+    texts = outbox.phone_texts(user.school_id, recipient)
+    return bool(texts) and inbound.take(session, PROVIDER.name, Heard(texts[0].phone, body, str(new_id())), now)
 
 
 def _recipients(user: User, words: str) -> set[str]:

@@ -3,7 +3,7 @@
 import datetime as dt
 import uuid
 
-from flask import Blueprint, current_app, render_template, request
+from flask import Blueprint, current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
@@ -20,6 +20,7 @@ from server.people import service as people
 
 bp = Blueprint("overview", __name__, template_folder="templates")
 words.init(bp)
+LONGEST_REPLY = 200  # characters
 YEARS = range(1970, 2201)
 
 
@@ -177,12 +178,30 @@ def phone(recipient: str) -> ResponseReturnValue:
     return _phone_page(recipient)
 
 
-def _phone_page(recipient: str | None) -> ResponseReturnValue:
+@bp.post("/phone/<recipient>")
+def write_back(recipient: str) -> ResponseReturnValue:
+    """What the phone's owner answers, taken as a provider would bring it."""
+    body = request.form.get("body", "").strip()
+    _only_in_the_demo()
+    if not 0 < len(body) <= LONGEST_REPLY:
+        return _phone_page(recipient, _("Write up to 200 characters.")), 422
+    with transaction() as session:
+        known = phones.write_back(session, guard.the_user(), recipient, body, clock.now())
+    if not known:
+        raise NotFound
+    return redirect(url_for("overview.phone", recipient=recipient), 303)
+
+
+def _only_in_the_demo() -> None:
     if not _is_demo():
         raise NotFound
-    user = guard.the_user()
-    if not accounts.scope_of(user).whole:
+    if not accounts.scope_of(guard.the_user()).whole:
         raise NotAllowed
+
+
+def _phone_page(recipient: str | None, problem: str = "") -> str:
+    _only_in_the_demo()
+    user = guard.the_user()
     sought = _sought()
     found = phones.phones(user, sought)
     shown = recipient or (found[0].phone.recipient if found else None)
@@ -197,6 +216,7 @@ def _phone_page(recipient: str | None) -> ResponseReturnValue:
         phones=found,
         chosen=recipient,
         shown=opened,
+        problem=problem,
     )
 
 

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, exists, func, select
 
-from server import clock
+from server import clock, settings
+from server.absence.models import AbsenceCase
+from server.absence.rules import AbsencePolicy, CaseState
 from server.accounts import service as accounts
 from server.accounts.models import User
 from server.attendance.models import PupilDay
 from server.attendance.rules import Status
+from server.board import replies
+from server.board import service as board
 from server.cards.models import Card, CardState, SunReading
 from server.db import db
 from server.gates import credentials, selftests
@@ -41,6 +45,8 @@ class Todo:
     reason: str = ""
     pupils: tuple[tuple[Pupil, SchoolClass], ...] = ()
     words: Words | None = None
+    rooms: tuple[SchoolClass, ...] = ()
+    told: int = 0  # of the held ones, families that had been asked before
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Known:
 
 def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
     """What needs a person, the most urgent first. Gates and cards are shown to those who see the whole school."""
-    found = list(_unexplained(user, day, known.counts.of[Status.UNEXPLAINED]))
+    found = [*_cases(user, day), *_unexplained(user, day, known.counts.of[Status.UNEXPLAINED])]
     if accounts.scope_of(user).whole:
         found += _silent(known.gates)
         found += _faults(user.school_id, day, known)
@@ -74,12 +80,34 @@ def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
     return found
 
 
+def _cases(user: User, day: dt.date) -> Iterator[Todo]:
+    """Missing pupils as far as somebody has to do something, and what families wrote."""
+    if settings.policy(user.school_id, AbsencePolicy).stopped:
+        yield Todo("stopped")
+    cases = board.counts(user, day)
+    for kind, state in (("call", CaseState.PERSON), ("held", CaseState.HELD), ("answered", CaseState.ANSWERED)):
+        if cases[state]:
+            pupils = board.pupils_in(user, day, state, NAMED)
+            yield Todo(kind, cases[state], pupils=pupils, told=board.told(user, day) if kind == "held" else 0)
+    called = board.called(user, day)
+    if called:
+        yield Todo("register", len(called), rooms=called[:NAMED])
+    unread = replies.count(user)
+    if unread:
+        yield Todo("replies", unread)
+
+
 def _unexplained(user: User, day: dt.date, count: int) -> Iterator[Todo]:
-    if count:
-        query = people.visible_pupils(user).join(PupilDay, and_(PupilDay.pupil_id == Pupil.id, PupilDay.date == day))
-        missing = query.where(PupilDay.status == Status.UNEXPLAINED)
+    """Who is missing and whom nobody was asked about: before the cut-off, or with questions switched off."""
+    if not count:
+        return
+    query = people.visible_pupils(user).join(PupilDay, and_(PupilDay.pupil_id == Pupil.id, PupilDay.date == day))
+    case = select(AbsenceCase.id).where(AbsenceCase.pupil_id == Pupil.id, AbsenceCase.date == day).exists()
+    missing = query.where(PupilDay.status == Status.UNEXPLAINED, ~case)
+    left = db.session.scalar(missing.with_only_columns(func.count(Pupil.id))) or 0
+    if left:
         rows = db.session.execute(missing.order_by(SchoolClass.grade, SchoolClass.name, Pupil.seat).limit(NAMED))
-        yield Todo("unexplained", count, pupils=tuple((row[0], row[1]) for row in rows))
+        yield Todo("unexplained", left, pupils=tuple((row[0], row[1]) for row in rows))
 
 
 def _silent(gates: list[Gate]) -> Iterator[Todo]:

@@ -177,6 +177,9 @@ def pages(served: Served) -> dict[str, str]:
         "odd-uses": "/odd-uses",
         "odd-uses-seen": "/odd-uses?show=seen",
         "failed-texts": "/texts?state=failed",
+        "absence": "/absence",
+        "send-anyway": "/absence/send",
+        "replies": "/replies",
         "phone": "/phone",
         "nothing": "/nothing",
     }

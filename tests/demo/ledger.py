@@ -1,4 +1,8 @@
-"""Counts the texts on the demo's phones against those that its script implies: missing, twice, or gone astray."""
+"""Counts the texts on the demo's phones against those that its script implies: missing, twice, or gone astray.
+
+Texts of the gate have their minute in the script. When a family is asked where its child is depends on the ladder, so
+of questions it is said who may be asked, in which order, and who must have been.
+"""
 
 from collections import Counter
 from pathlib import Path
@@ -14,6 +18,7 @@ from server.outbox.rules import TextState
 from server.people.models import Pupil
 
 TIMEZONE = "Asia/Shanghai"
+GATE = {"in", "out", "unsure"}  # kinds of texts
 
 
 def expected() -> Counter[Text]:
@@ -21,8 +26,45 @@ def expected() -> Counter[Text]:
     return Counter(morning.texts(morning.moments(roster.build())))
 
 
+def ladders() -> dict[str, list[str]]:
+    """Of each pupil who never comes the numbers that may be asked, in order, each once."""
+    people = roster.build()
+    came = {moment.pupil.number for moment in morning.moments(people) if moment.pupil}
+    return {
+        pupil.name: list(dict.fromkeys(care.guardian.phone for care in _ranked(pupil) if care.guardian.phone))
+        for pupil in people.pupils
+        if pupil.number not in came
+    }
+
+
+def _ranked(pupil: roster.Pupil) -> list[roster.Care]:
+    return sorted(
+        (care for care in pupil.care if care.guardian.verified and not care.barred), key=lambda care: care.rank
+    )
+
+
+def wrong_questions(asked: list[Text], *, everybody: bool) -> list[str]:
+    """Each question that should not have been asked, or not so; with `everybody`, each that is missing too."""
+    wanted, found = ladders(), dict[str, list[str]]()
+    for text in sorted(asked, key=lambda text: text.minute):
+        found.setdefault(text.pupil, []).append(text.phone)
+    lines = [f"false    {name} asked about at {phones}" for name, phones in found.items() if name not in wanted]
+    for name, phones in wanted.items():
+        got = found.get(name, [])
+        if sorted(got) != sorted(phones[: len(got)]):
+            lines.append(f"astray   {name} asked at {got}, the order is {phones}")
+        elif everybody and phones and not got:
+            lines.append(f"missing  {name} was not asked about at {phones[0]}")
+    return lines
+
+
 def arrived(config_file: Path) -> Counter[Text]:
-    """What the phones have received: every copy, with the number and words it really came with."""
+    """What the phones have received from the gates."""
+    return Counter({text: n for text, n in received(config_file).items() if text.kind in GATE})
+
+
+def received(config_file: Path) -> Counter[Text]:
+    """Everything on the phones: every copy, with the number and words it really came with."""
     app = create_app(config.load(config_file, {}))
     with app.app_context():
         query = (

@@ -86,4 +86,5 @@ def test_the_longest_message_fits_spool_salvage_and_uplink(tmp_path: Path, clock
         spool_seal = Seal(tmp_path)
     tap = msgspec.structs.replace(tap, boot="0" * 36, seq=2**50, late=True)
     assert len(msgspec.json.encode(tap)) <= uplink.TAP_BYTES
-    assert [row.tap for row in salvage.rows(b"noise" + salvage.body(salvage.Row(tap, False), spool_seal).encode())] == [tap]
+    body = salvage.body(salvage.Row(tap, False), spool_seal).encode()
+    assert [row.tap for row in salvage.rows(b"noise" + body, spool_seal)] == [tap]

@@ -17,7 +17,7 @@ from server.attendance import rules as days
 from server.attendance import service as attendance
 from server.calendar import service as calendar
 from server.db import db, transaction
-from server.gates.models import Silence
+from server.gates.models import Gateway, Silence
 from server.leave.models import Leave
 from server.outbox import inbound
 from server.outbox.models import OutboxText
@@ -234,7 +234,7 @@ def test_a_class_that_is_often_so_empty_is_asked_about(app, monkeypatch) -> None
 def test_a_gate_that_was_silent_holds_all_of_them(pupils, monkeypatch) -> None:
     with transaction() as session:
         silence = Silence(school_id="mingde", gateway_id="gate-1", starts=gate.at("05:00"), ends=gate.at("05:30"))
-        session.add(silence)
+        session.add_all([silence, Gateway(school_id="mingde", id="gate-1", name="1号门")])
     assert hold(monkeypatch) == [("held", ["gate_silent"])] * 3
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from werkzeug.routing import Rule
 
 from server import config, crypt
+from server.absence.models import AbsenceCase
 from server.accounts import rules
 from server.accounts.rules import Grant
 from server.accounts.service import create_user
@@ -19,7 +20,7 @@ from server.calendar.models import BellTime
 from server.db import db, transaction
 from server.gates.models import Caretaker, Gateway
 from server.oddities.models import OddUse
-from server.outbox.models import OutboxText, PhoneText, TextState
+from server.outbox.models import InboundText, OutboxText, PhoneText, TextState
 from server.people.models import Guardian, Guardianship, Pupil, Relation, SchoolClass
 from server.schools.models import School
 from tests import sample
@@ -33,6 +34,8 @@ NOT_WALKED = {"static", "accounts.login", "accounts.log_in", "accounts.log_out",
     "live.stream",
 }
 QUERIES = ("", "?state=in_school", "?state=missing", "?state=delivered", "?q=2026", "?q=131", "?day=2026-11-24")
+DECIDERS = {"class_teacher", "grade_head", "office", "head"}
+READERS = DECIDERS | {"counsellor"}
 FOREIGN = ("外校生", "外校母", "9（9）班外校", "外校东门", "外校中学", "外校正文")
 
 
@@ -51,6 +54,8 @@ class Known:
     caretakers: list[str] = field(default_factory=list)
     odd: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    cases: list[str] = field(default_factory=list)
+    replies: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -60,6 +65,7 @@ def site(settings: config.Config, morning: None) -> Iterator[Site]:
     with site.app.app_context():
         _name_uniquely()
         _second_school()
+        _missing_and_writing()
         with transaction():
             for login, (grants, _sees) in staff(site).items():
                 create_user("mingde", login, login, sample.PASSWORD, grants)
@@ -129,6 +135,24 @@ def _second_school() -> None:
         session.add(PhoneText(text_id=text.id, recipient=text.recipient, phone=phone, body="外校正文", received_at=at))
 
 
+def _missing_and_writing() -> None:
+    """Of every pupil a held case, and a reply of a guardian whose words are the pupil's name."""
+    with transaction() as session:
+        for pupil in session.scalars(select(Pupil)):
+            at = sample.moment(7, 50)
+            case = AbsenceCase(school_id=pupil.school_id, pupil_id=pupil.id, date=sample.DAY, session="am", n=1)
+            case.state, case.why, case.opened_at, case.changed_at = "held", ["gate_silent"], at, at
+            session.add(case)
+        query = select(Guardian, Pupil).join(Guardianship, Guardianship.guardian_id == Guardian.id)
+        first = query.join(Pupil, Pupil.id == Guardianship.pupil_id).where(Guardianship.rank == 1)
+        for mother, pupil in session.execute(first).all():
+            reply = InboundText(school_id=pupil.school_id, provider="phone", reference=str(pupil.id))
+            reply.sender, reply.phone, reply.body = mother.phone_hash, mother.phone, pupil.name
+            reply.received_at = reply.handled_at = sample.moment(7, 51)
+            reply.handled_as = "person"
+            session.add(reply)
+
+
 def classes_of(site: Site, school_id: str) -> list[Known]:
     """The classes of a school in the order of site.classes."""
     with site.app.app_context():
@@ -140,9 +164,7 @@ def classes_of(site: Site, school_id: str) -> list[Known]:
             known.names.append(pupil.name)
         for ship in _all(Guardianship, school_id):
             place[ship.pupil_id].contacts.append(f"{ship.pupil_id} {ship.id}")
-        for row in _all(OddUse, school_id):
-            if row.pupil_id and not row.other_id:
-                place[row.pupil_id].odd.append(str(row.id))
+        _odds_and_cases(place, school_id)
         for text in _all(OutboxText, school_id):
             if text.state != TextState.QUEUED:
                 place[text.pupil_id].recipients.append(text.recipient)
@@ -152,6 +174,16 @@ def classes_of(site: Site, school_id: str) -> list[Known]:
                 known.caretakers = [str(each.id) for each in _all(Caretaker, school_id)]
         db.session.remove()
     return [found[each] for each in site.classes] if school_id == "mingde" else list(found.values())
+
+
+def _odds_and_cases(place: dict, school_id: str) -> None:
+    for row in _all(OddUse, school_id):
+        if row.pupil_id and not row.other_id:
+            place[row.pupil_id].odd.append(str(row.id))
+    for case in _all(AbsenceCase, school_id):
+        place[case.pupil_id].cases.append(str(case.id))
+    for reply in _all(InboundText, school_id):
+        place[uuid.UUID(reply.reference)].replies.append(str(reply.id))
 
 
 def _all(table: type, school_id: str) -> list:
@@ -165,6 +197,7 @@ def addresses(rule: Rule, known: Known) -> list[str]:
         return [_filled(rule, pupil_id=pupil, contact_id=contact) for pupil, contact in pairs]
     holds = {"class_id": [known.class_id], "pupil_id": known.pupils, "recipient": known.recipients, "odd_id": known.odd}
     holds |= {"gateway_id": known.gates, "caretaker_id": known.caretakers}
+    holds |= {"case_id": known.cases, "reply_id": known.replies}
     [place] = rule.arguments
     return [_filled(rule, **{place: value}) for value in holds[place]]
 
@@ -246,9 +279,13 @@ def test_pages_of_a_class_or_a_pupil_open_to_those_who_look_after_it_alone(site:
                     open_ = n in sees
                     if rule.endpoint == "overview.number":
                         open_ = open_ and any(grant.role in may_call for grant in grants) and code != 404
-                    elif rule.endpoint == "overview.phone":
+                    elif rule.endpoint in {"overview.phone", "overview.write_back"}:
                         open_ = len(sees) == len(classes)
-                    assert (code == 200) == open_ and (open_ or code in {403, 404}), f"{login}: {method} {url} {code}"
+                    elif rule.endpoint.startswith("board.") and rule.endpoint != "board.case":
+                        wanted = READERS if rule.endpoint == "board.read" else DECIDERS
+                        open_ = open_ and any(grant.role in wanted for grant in grants)
+                    done = {200, 303, 422} if method == "POST" else {200}
+                    assert (code in done) == open_ and (open_ or code in {403, 404}), f"{login}: {method} {url} {code}"
                     assert open_ or not [name for name in known.names if name in body], f"{login}: {url}"
 
 
