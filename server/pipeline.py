@@ -1,6 +1,7 @@
 """The story of a batch of taps, top to bottom: kept, understood, judged, told; and of the hours when nobody taps."""
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from server.taps import service as taps
 
 # What a single odd fact can cause, in the database or in a rule.
 ODD_FACT = (StatementError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+PATIENCE = 5.0  # seconds of one run over days that have changed
 CHUNK = 100  # pupils that are judged in one transaction when time alone has changed their day
 
 _revoked = and_(Gateway.school_id == School.id, Gateway.blocked_at.is_not(None))
@@ -327,9 +329,15 @@ def _turns() -> Turns:
 
 @every(seconds=2)
 def facts_change() -> None:
-    """Judge again the days that a leave, a mark or a change of the calendar has touched."""
+    """Judge again the days that a leave, a mark or a change of the calendar has touched, the newest first.
+
+    New bells may touch a year of days: those that do not fit in a few seconds wait for the next run, the alerts do not.
+    """
     found = [(each.school_id, each.date, each.pupil_id, each) for each in calendar.stale(db.session())]
+    enough = time.monotonic() + PATIENCE
     for (school_id, day), rows in groupby(found, lambda row: row[:2]):
+        if time.monotonic() > enough:
+            return
         those = list(rows)
         pupils = {pupil_id for _, _, pupil_id, _ in those if pupil_id}
         everybody = attendance.pupils_on(school_id, day) if any(row[2] is None for row in those) else sorted(pupils)

@@ -102,8 +102,8 @@ def touched(session: Database, school_id: str, days: Iterable[date], *, pupil_id
 
 
 def stale(session: Database) -> list[StaleDay]:
-    """The days to judge again, oldest date first."""
-    return list(session.scalars(select(StaleDay).order_by(StaleDay.school_id, StaleDay.date)))
+    """The days to judge again, the newest date first."""
+    return list(session.scalars(select(StaleDay).order_by(StaleDay.date.desc(), StaleDay.school_id)))
 
 
 def settled(session: Database, days: Iterable[StaleDay]) -> None:
