@@ -159,7 +159,7 @@ def warnings(school_id: str = "mingde") -> list[str]:
     db.session.rollback()
     user = db.session.scalars(select(User).where(User.login == f"office-{school_id}")).one()
     roll = overview.roll(user, gate.DAY)
-    found = todo.todos(user, gate.DAY, todo.Known(roll.counts, [], 0))
+    found = todo.todos(user, gate.DAY, todo.Known(roll.counts, [], 0, clock.now()))
     return [row.kind for row in found if row.kind in {"held", "call", "unexplained", "stopped", "answered"}]
 
 
