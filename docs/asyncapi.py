@@ -15,7 +15,7 @@ CHANNELS = {
     wire.Kind.TAP: ("send", [wire.Taps], "Taps, 1 to 50 a message, QoS 1, not retained"),
     wire.Kind.STATE: ("send", [wire.State], "Birth, heartbeat and last will, QoS 1, retained"),
     wire.Kind.STORED: ("receive", [wire.Stored], "Ids that the server has committed, QoS 1, not retained"),
-    wire.Kind.COMMAND: ("receive", [wire.Resync, wire.Announce], "What the server asks, QoS 1, not retained"),
+    wire.Kind.COMMAND: ("receive", [wire.Resync, wire.Announce, wire.Now], "What the server asks, QoS 1, not retained"),
 }
 
 

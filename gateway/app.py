@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from gateway import feedback, timebase, wire
+from gateway.boots import Boots
 from gateway.clock import Clock
 from gateway.config import Config, ReaderSection
 from gateway.dedupe import Dedupe, Verdict
@@ -22,7 +23,8 @@ from gateway.link import Connected, Denied, Heard, Link, Lost, Will
 from gateway.ports import Health, Port, Read
 from gateway.readers.base import Card, Fault
 from gateway.spool import Limits, NotStored, Spool, Touch
-from gateway.status import Record, heartbeat, last_will
+from gateway.status import Record, absent, heartbeat, last_will
+from gateway.trust import WORD_MS, Trust
 from gateway.uplink import Uplink
 from gateway.watchdog import Watchdog
 from gateway.wire import Kind
@@ -31,6 +33,7 @@ log = logging.getLogger("gateway")
 
 TURN_S = 1.0  # the longest pause between two looks at the timers
 TURN_EVENTS = 200  # taken in one turn
+WORD_S = WORD_MS / 1000  # taps wait so long for the server to say what time it is, while nobody else does
 COMMIT_TAPS = 50  # at most so many taps share a commit
 REFUSED = {"two-cards", "random-uid"}  # faults that a pupil causes and can mend
 
@@ -63,7 +66,8 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.inbox: SimpleQueue[Any] = SimpleQueue()
-        self.clock = Clock(base=timebase.from_environment(), trusted=config.clock == "trust")
+        self.boots = Boots(Path(config.data_dir) / "boots.json")
+        self.clock = self._clock()
         limits = Limits(config.spool.max_mb << 20, config.spool.reserve_mb << 20, config.spool.keep_days)
         path = Path(config.data_dir) / "spool.db"
         self.spool = Spool(path, gateway=config.gateway, clock=self.clock, limits=limits)
@@ -72,17 +76,21 @@ class Gateway:
             config.mqtt,
             client_id=f"gatebell-{config.school}-{config.gateway}",
             will=Will(self._topic(Kind.STATE), lambda birth: wire.encode(last_will(birth))),
-            now=self.clock.now,
+            now=lambda: max(self.clock.now(), self.boots.birth + 1),
             inbox=self.inbox,
         )
         self.gates = {section.id: Gate(section, self._port(section)) for section in config.reader}
         self.lights: feedback.Feedback = feedback.Silent()
         self.watchdog = Watchdog.from_environment()
         self.full = False
+        self.gone: list[wire.Gone] = []
         self._birth = 0
         self._running = False
         self._next_beat = 0.0
         self._next_sign = 0.0
+
+    def _clock(self) -> Clock:
+        return Clock(base=timebase.from_environment(), trusted=self.config.clock == "trust", trust=Trust(self.boots))
 
     def _port(self, section: ReaderSection) -> Port:
         return Port(section, ticks=self.clock.ticks, inbox=self.inbox)
@@ -96,6 +104,7 @@ class Gateway:
         """Take taps until stopped. Raises SpoolUnusable and FeedbackError before anything has begun."""
         self.lights = feedback.load(self.config.feedback)
         self.spool.open()
+        self.clock.open()
         try:
             self._start()
             while self._running:
@@ -121,6 +130,7 @@ class Gateway:
         farewell = msgspec.structs.replace(self._state(), online=False)
         self.link.stop(self._topic(Kind.STATE), wire.encode(farewell))
         self.spool.close()
+        self.boots.save()
         self.lights.close()
 
     def stop_on_signals(self) -> None:
@@ -155,6 +165,7 @@ class Gateway:
         now = time.monotonic()
         for start in range(0, len(touches), COMMIT_TAPS):
             self._store(touches[start : start + COMMIT_TAPS], now)
+        self.clock.state()
         self.uplink.send_due(now)
         self.spool.settle(now)
         self._beat(now)
@@ -169,7 +180,7 @@ class Gateway:
                 if gate.may_show_red(value, read.ticks):
                     self.lights.refused()
             elif self._is_new(gate, value, read.ticks):
-                at, state = self.clock.at(read.ticks), self.clock.state()
+                state, at = self.clock.state(), self.clock.at(read.ticks)
                 yield Touch(read.reader, gate.section.direction, value.text, at, state, read.ticks)
 
     def _is_new(self, gate: Gate, card: Card, ticks: int) -> bool:
@@ -228,9 +239,12 @@ class Gateway:
     def _on_connected(self, event: Connected) -> None:
         self.link.adopt(event, [self._topic(Kind.STORED), self._topic(Kind.COMMAND)])
         self._birth = event.birth
-        self.uplink.connected(event.max_packet)
+        self.boots.born(event.birth)
+        now = time.monotonic()
+        unsure = self.clock.settled_now() is None
+        self.uplink.connected(event.max_packet, held_until=now + WORD_S if unsure else 0.0)
         self._next_beat = 0.0
-        self._beat(time.monotonic())  # the birth goes before the taps
+        self._beat(now)  # the birth goes before the taps
 
     def _on_lost(self, event: Lost) -> None:
         if self.link.drop(event):
@@ -251,14 +265,20 @@ class Gateway:
                 self.uplink.hurry(now)
                 self._next_beat = 0.0
             case wire.Resync(spool=spool, start=start):
-                self._resync(spool, start)
+                self._resync(spool, max(1, start))
+            case wire.Now(boot=boot):
+                if boot == self.clock.boot and self.clock.trust.hear(message, self.clock.ticks()):
+                    self.uplink.release()
 
     def _resync(self, spool: str, start: int) -> None:
-        if spool != self.spool.id:
+        """Send again what is kept, and say what is not: the server must not wait for it."""
+        if spool == self.spool.id:
+            log.warning("the server asks again for all from #%d: %d taps", start, self.spool.resend(start))
+            self.uplink.again()
+        else:
             log.warning("the server asks for spool %s, this is %s: nothing to send again", spool, self.spool.id)
-            return
-        log.warning("the server asks again for all from #%d: %d taps", start, self.spool.resend(start))
-        self.uplink.again()
+        self.gone = absent(self.spool, spool, start)
+        self._next_beat = 0.0
 
     # signs of life
 
@@ -267,7 +287,8 @@ class Gateway:
         for gate in self.gates.values():
             if gate.dedupe.unconfirmed:
                 gate.record.faults["unconfirmed"] = gate.dedupe.unconfirmed
-        return heartbeat(self._birth, clock=self.clock, spool=self.spool, records=records, full=self.full)
+        said = heartbeat(self._birth, clock=self.clock, spool=self.spool, records=records, full=self.full)
+        return msgspec.structs.replace(said, gone=self.gone)
 
     def _beat(self, now: float) -> None:
         if self.uplink.online and now >= self._next_beat:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from gateway import __version__
@@ -10,7 +11,7 @@ from gateway.clock import Clock
 from gateway.config import ReaderSection
 from gateway.readers.base import Fault
 from gateway.spool import Spool
-from gateway.wire import ReaderHealth, ReaderState, State
+from gateway.wire import LAST_SEQ, MAX_GONE, Gone, ReaderHealth, ReaderState, State
 
 HWMON = Path("/sys/class/hwmon")
 
@@ -52,6 +53,15 @@ class Record:
             faults=dict(self.faults),
             last_card=self.last_card,
         )
+
+
+def absent(spool: Spool, wanted: str, start: int) -> list[Gone]:
+    """Which numbers of the spool `wanted` from `start` on are not here: never were, or are not kept any more."""
+    if spool.id != wanted:
+        return [Gone(spool=wanted, first=start, last=LAST_SEQ)]
+    ends = [start - 1, *spool.kept(start), spool.next_seq]
+    holes = [(before + 1, after - 1) for before, after in pairwise(ends) if after > before + 1]
+    return [Gone(spool=wanted, first=first, last=last) for first, last in holes[:MAX_GONE]]
 
 
 def last_will(birth: int) -> State:

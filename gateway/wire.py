@@ -17,19 +17,20 @@ ROOT = "gatebell"
 VERSION = 1
 SHARDS = 64
 MAX_TAPS = 50
+MAX_GONE = 64
 
 # Every bound is tighter than the databases behind it: a payload that decodes can be stored.
 # `$` alone would let a trailing line feed pass in Python's regular expressions.
 _END = r"$(?!\n)"
 _SAFE = 2**53 - 1  # the largest integer that every JSON reader keeps exact
+LAST_SEQ = _SAFE
+LAST_MILLIS = 7258118400000  # year 2200
 
 Name = Annotated[
     str,
     msgspec.Meta(pattern=rf"^[a-z0-9][a-z0-9-]{{0,31}}{_END}", description="school, gateway or reader id: no dots"),
 ]
-Millis = Annotated[
-    int, msgspec.Meta(ge=0, le=7258118400000, description="UTC milliseconds since 1970, up to year 2200")
-]
+Millis = Annotated[int, msgspec.Meta(ge=0, le=LAST_MILLIS, description="UTC milliseconds since 1970, up to year 2200")]
 Ticks = Annotated[
     int, msgspec.Meta(ge=0, le=_SAFE, description="CLOCK_BOOTTIME milliseconds of the boot named beside it")
 ]
@@ -98,6 +99,8 @@ class Tap(msgspec.Struct, frozen=True, kw_only=True):
     boot: Short
     ticks: Ticks
     late: bool = False
+    earliest: Millis | msgspec.UnsetType = msgspec.UNSET  # of an unsynced tap: it was not made before,
+    latest: Millis | msgspec.UnsetType = msgspec.UNSET  # nor after
     sun: Proof | msgspec.UnsetType = msgspec.UNSET  # of cards that can prove themselves; the server verifies it
 
 
@@ -127,6 +130,14 @@ class ReaderState(msgspec.Struct, frozen=True, kw_only=True):
     last_card: Millis | None = None
 
 
+class Gone(msgspec.Struct, frozen=True, kw_only=True):
+    """Numbers of a spool that a gateway was asked for and does not have: they will never come."""
+
+    spool: SpoolId
+    first: Seq
+    last: Seq
+
+
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """gate -> server, topic …/state, retained: birth and heartbeat; the last will is the same with online=false.
 
@@ -147,6 +158,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     spool_full: bool = False
     version: Short = ""
     readers: Annotated[list[ReaderState], msgspec.Meta(max_length=64)] = []
+    gone: Annotated[list[Gone], msgspec.Meta(max_length=MAX_GONE)] = []
 
 
 class Resync(msgspec.Struct, frozen=True, kw_only=True, tag="resync", tag_field="command"):
@@ -160,8 +172,19 @@ class Announce(msgspec.Struct, frozen=True, kw_only=True, tag="announce", tag_fi
     """server -> gate, topic …/command: publish State now."""
 
 
-Command = Resync | Announce
-Message = Taps | Stored | State | Resync | Announce
+class Now(msgspec.Struct, frozen=True, kw_only=True, tag="now", tag_field="command"):
+    """server -> gate, topic …/command: what time it is, in answer to a State whose clock is not set or is wrong.
+
+    `boot` and `ticks` are those of the State, so that the gateway knows how long the answer took.
+    """
+
+    boot: Short
+    ticks: Ticks
+    at: Millis
+
+
+Command = Resync | Announce | Now
+Message = Taps | Stored | State | Resync | Announce | Now
 
 
 class Kind(StrEnum):

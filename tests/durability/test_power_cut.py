@@ -20,8 +20,9 @@ from server import clock
 from tests import services
 from tests.durability import line
 from tests.durability.conftest import School
-from tests.durability.full import CUT_STORIES
+from tests.durability.full import CUT_ROUNDS, CUT_STORIES, PATIENCE_S
 from tests.durability.powerdisk import PowerDisk, obstacle
+from tests.durability.proxy import Proxy
 from tests.gateway.ends import until
 from tests.server import gate
 
@@ -47,8 +48,8 @@ class Outcome:
 class World:
     """A gate and a server, each on a disk of its own."""
 
-    def __init__(self, gate_disk: PowerDisk, server_disk: PowerDisk, broker: services.Mosquitto) -> None:
-        self.gate_disk, self.server_disk, self.broker = gate_disk, server_disk, broker
+    def __init__(self, gate_disk: PowerDisk, server_disk: PowerDisk, broker: services.Mosquitto, wire: Proxy) -> None:
+        self.gate_disk, self.server_disk, self.broker, self.wire = gate_disk, server_disk, broker, wire
         self.database = server_disk.folder / "gatebell.db"
         self.cards = 0
         self.promised: set[str] = set()
@@ -72,26 +73,27 @@ class World:
     def tap(self, count: int) -> None:
         """New cards until so many more lights were green, and the server has most of them."""
         lit, stored = len(self.gate.greens) + count, line.kept(self.database).total() + count // 2
-        until(lambda: self._touch() and len(self.gate.greens) >= lit, seconds=60)
-        until(lambda: line.kept(self.database).total() >= stored or self.gate.unsent() == 0, seconds=60)
+        until(lambda: self._touch() and len(self.gate.greens) >= lit, seconds=PATIENCE_S)
+        until(lambda: line.kept(self.database).total() >= stored or self.gate.unsent() == 0, seconds=PATIENCE_S)
 
     def _touch(self) -> bool:
-        """One card at most for every turn of `until`, so some dozens a second."""
-        self.cards += 1
-        self.gate.cable.touch(line.card(self.cards))
+        """One card at most for every turn of `until`, so some dozens a second, while somebody reads them."""
+        if self.gate.listens():
+            self.cards += 1
+            self.gate.cable.touch(line.card(self.cards))
         return True
 
     def cut_gate(self) -> None:
         """The Pi's plug, at a time when its spool alone has the newest taps."""
-        self.stop_server()
+        self.wire.stall()
         lit = len(self.gate.greens) + 10
-        until(lambda: self._touch() and len(self.gate.greens) >= lit, seconds=60)
+        until(lambda: self._touch() and len(self.gate.greens) >= lit, seconds=PATIENCE_S)
         self._pull()
-        self.start_server()
+        self.wire.mend()
 
     def cut_gate_at_rest(self) -> None:
         """The Pi's plug, when its spool has nothing left to send."""
-        until(lambda: self.gate.unsent() == 0, seconds=60)
+        until(lambda: self.gate.unsent() == 0, seconds=PATIENCE_S)
         self._pull()
 
     def _pull(self) -> None:
@@ -116,17 +118,18 @@ class World:
     def cut_server_at_rest(self) -> None:
         """The same as soon as the gate has written down that all is stored."""
         lit = len(self.gate.greens) + 5
-        until(lambda: self._touch() and len(self.gate.greens) >= lit, seconds=60)
-        until(lambda: self.gate.unsent() == 0, seconds=60)
+        until(lambda: self._touch() and len(self.gate.greens) >= lit, seconds=PATIENCE_S)
+        until(lambda: self.gate.unsent() == 0, seconds=PATIENCE_S)
         self.cut_server()
 
     def end(self) -> Outcome:
         """No more cards: the spool runs empty, then all is counted."""
         self.promised |= set(self.gate.greens)
-        until(lambda: self.gate.unsent() == 0, seconds=90)
+        until(lambda: self.gate.unsent() == 0, seconds=PATIENCE_S)
         with contextlib.suppress(TimeoutError):  # what is missing then is counted
-            until(lambda: line.ask(self.database, UNSETTLED)[0][0] == 0, seconds=60)
+            until(lambda: line.ask(self.database, UNSETTLED)[0][0] == 0, seconds=PATIENCE_S)
         told = Counter(str(pupil) for (pupil,) in line.ask(self.database, TOLD))
+        assert self.cards < PUPILS
         cards = Counter(str(card) for (card,) in line.ask(self.database, "SELECT card FROM tap"))
         files = (self.gate.spool, self.database)
         return Outcome(
@@ -150,14 +153,14 @@ def world(tmp_path: Path, school: School, monkeypatch: pytest.MonkeyPatch) -> It
     with PowerDisk(tmp_path / "pi") as pi, PowerDisk(tmp_path / "server") as server:
         school(server.folder / "gatebell.db", pupils=PUPILS)
         server.sync()
-        with services.Mosquitto(server.folder / "mosquitto") as broker:
-            yield World(pi, server, broker)
+        with services.Mosquitto(server.folder / "mosquitto") as broker, Proxy(broker.port) as wire:
+            yield World(pi, server, broker, wire)
 
 
 def story(world: World, seed: int, *, pi_mutant: str = "", server: str = "", preload: str = "") -> Outcome:
     """Cards and cuts by a seed; `pi_mutant` and `server` name mutants, `preload` a library that takes fsync away."""
     folder, chance, shown = world.gate_disk.folder.parent, random.Random(seed), line.seven_o_clock()
-    pi = line.Gate(folder, world.gate_disk.folder, world.broker.url, mutant=pi_mutant, clock=shown)
+    pi = line.Gate(folder, world.gate_disk.folder, world.wire.url, mutant=pi_mutant, clock=shown)
     ingest, jobs = (
         line.server(role, folder, world.database, world.broker.url, mutant=mutant, clock=shown)
         for role, mutant in (("ingest", server), ("jobs", "normal" if server == "normal" else ""))
@@ -165,8 +168,8 @@ def story(world: World, seed: int, *, pi_mutant: str = "", server: str = "", pre
     for child in (pi, ingest, jobs):
         child.environment |= {"LD_PRELOAD": preload} if preload else {}
     world.man(pi, ingest, jobs)
-    cuts = [world.cut_gate, world.cut_gate_at_rest, world.cut_server, world.cut_server_at_rest]
-    chance.shuffle(cuts)
+    kinds = [world.cut_gate, world.cut_gate_at_rest, world.cut_server, world.cut_server_at_rest]
+    cuts = [cut for _ in range(CUT_ROUNDS) for cut in chance.sample(kinds, len(kinds))]
     with pi, ingest, jobs:
         try:
             for cut in cuts:

@@ -40,13 +40,13 @@ def test_every_example_is_a_message_of_its_channel() -> None:
 def test_every_kind_and_struct_is_documented() -> None:
     document: dict[str, Any] = yaml.safe_load((DOCS / "asyncapi.yaml").read_text("utf-8"))
     assert set(document["channels"]) == {str(kind) for kind in wire.Kind}
-    assert {"Taps", "Tap", "Stored", "State", "ReaderState", "Resync", "Announce"} <= set(
+    assert {"Taps", "Tap", "Stored", "State", "ReaderState", "Gone", "Resync", "Announce", "Now"} <= set(
         document["components"]["schemas"]
     )
 
 
 def test_the_page_about_the_wire_names_every_kind_and_field() -> None:
     page = (DOCS / "wire.md").read_text("utf-8")
-    for struct in (wire.Tap, wire.Taps, wire.Stored, wire.State, wire.ReaderState, wire.Resync):
+    for struct in (wire.Tap, wire.Taps, wire.Stored, wire.State, wire.ReaderState, wire.Gone, wire.Resync, wire.Now):
         for field in msgspec.structs.fields(struct):
             assert f"`{field.name}`" in page, f"docs/wire.md does not explain {struct.__name__}.{field.name}"
