@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from gateway import wire
 from server import clock
 from server.attendance import service as attendance
+from server.attendance.rules import Change
 from server.attendance.turns import Turns
 from server.cards import service as cards
 from server.db import DATABASE_AWAY, transaction
@@ -25,6 +26,7 @@ from server.jobs import every
 from server.notify import service as notify
 from server.schools.models import School
 from server.taps import service as taps
+from server.taps.rules import UNSYNCED, Bounds
 
 # What a single odd fact can cause, in the database or in a rule.
 ODD_FACT = (StatementError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -82,13 +84,31 @@ def _take(deliveries: Sequence[Delivery], now: datetime, answers: Answers) -> No
             if school is None:
                 _refuse_strangers(those)
                 continue
-            new = taps.store(session, _facts(school, those))
+            new = taps.store(session, _facts(session, school, those))
+            asked = gates.asked_numbers(session, {(tap.spool, tap.seq) for tap in new})
             gates.noticed_gaps(school_id, taps.holes(session, new), now)
             changes = attendance.apply(school, {(tap.pupil_id, tap.day) for tap in new if tap.pupil_id}, now)
-            notify.announce(school, changes, now)
+            again = [tap for tap in new if (tap.spool, tap.seq) in asked]
+            notify.announce(school, _untold(school, changes, again), now)
             _answer(taken, those)
     for gate, ids in taken.items():
         answers.setdefault(gate, []).extend(ids)
+
+
+def _untold(
+    school: School, changes: Sequence[attendance.DayChange], again: Sequence[taps.NewTap]
+) -> list[attendance.DayChange]:
+    """Without what comes from taps that a database which was set back had asked for: their families were told then."""
+    known: dict[tuple[uuid.UUID | None, date], set[int | None]] = {}
+    for tap in again:
+        second = clock.local_seconds(tap.at, tap.day, school.timezone) if tap.clock != UNSYNCED else None
+        known.setdefault((tap.pupil_id, tap.day), set()).add(second)
+    return [_without(each, known.get((each.pupil_id, each.date), set())) for each in changes]
+
+
+def _without(change: attendance.DayChange, seconds: set[int | None]) -> attendance.DayChange:
+    events = tuple(event for event in change.change.events if event.at not in seconds)
+    return replace(change, change=Change(events))
 
 
 def _by_school(session: Session, deliveries: Sequence[Delivery]) -> Iterable[tuple[str, School | None, list[Delivery]]]:
@@ -102,11 +122,12 @@ def _schools(session: Session, ids: Iterable[str]) -> dict[str, School]:
     return {school.id: school for school in session.scalars(_SCHOOLS, {"ids": sorted(ids)})}
 
 
-def _facts(school: School, deliveries: Sequence[Delivery]) -> list[taps.NewTap]:
+def _facts(session: Session, school: School, deliveries: Sequence[Delivery]) -> list[taps.NewTap]:
     """Rows for the tap table, each with its holder; a tap that another gateway is said to have seen is refused."""
     holders = cards.holders_of(school.id, {tap.card for each in deliveries for tap in each.message.taps})
     facts = []
     for each in deliveries:
+        between = taps.between(session, each.message.taps)
         origin = taps.Origin(
             school_id=school.id,
             timezone=school.timezone,
@@ -117,7 +138,7 @@ def _facts(school: School, deliveries: Sequence[Delivery]) -> list[taps.NewTap]:
         )
         for tap in each.message.taps:
             if tap.gateway == each.gateway_id:
-                facts.append(taps.fact(tap, origin, holders))
+                facts.append(taps.fact(tap, origin, holders, between.get(tap.id, Bounds())))
             else:
                 _refuse(each, tap, f"tap says gateway {tap.gateway!r}, its topic {each.gateway_id!r}")
     return facts
@@ -171,7 +192,7 @@ def _set_aside(delivery: Delivery, why: Exception, answers: Answers) -> None:
     try:
         with transaction() as session:
             for _, school, those in _by_school(session, [delivery]):
-                taps.store(session, _facts(school, those) if school else [])
+                taps.store(session, _facts(session, school, those) if school else [])
     except DATABASE_AWAY:
         raise
     except ODD_FACT:
@@ -196,6 +217,7 @@ def _note(reports: Sequence[Report]) -> None:
             elif gates.heard(each.school_id, each.gateway_id, each.state, each.heard_at):
                 lost = taps.lost_tail(session, each.gateway_id, each.state, each.heard_at)
                 gates.noticed_gaps(each.school_id, lost, each.heard_at)
+                taps.gone(session, each.school_id, each.gateway_id, each.state.gone, each.heard_at)
 
 
 def _refuse_report(report: Report, why: Exception) -> None:

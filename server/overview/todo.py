@@ -4,8 +4,9 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, func, or_, select
 
+from server import clock
 from server.accounts import service as accounts
 from server.accounts.models import User
 from server.attendance.models import PupilDay
@@ -20,6 +21,7 @@ from server.taps.models import RefusedPayload, Tap
 
 MOST_CARDS = 3
 NAMED = 3
+LOST_SHOWN = dt.timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,11 @@ def _cards(school_id: str, day: dt.date, known: Known) -> Iterator[Todo]:
 
 
 def _gaps(school_id: str, known: Known) -> Iterator[Todo]:
-    query = select(SpoolGap).where(SpoolGap.school_id == school_id, SpoolGap.closed_at.is_(None))
+    lately = SpoolGap.lost_at > clock.now() - LOST_SHOWN
+    query = select(SpoolGap).where(SpoolGap.school_id == school_id, or_(SpoolGap.closed_at.is_(None), lately))
     for gap in db.session.scalars(query.order_by(SpoolGap.seen_at.desc()).limit(MOST_CARDS)):
         count = gap.last_seq - gap.first_seq + 1
-        yield Todo("gap", count, gap.since, gap.until, known.gate(gap.gateway_id))
+        yield Todo("gone" if gap.lost_at else "gap", count, gap.since, gap.until, known.gate(gap.gateway_id))
 
 
 def _refused(school_id: str, day: dt.date) -> Iterator[Todo]:
