@@ -26,7 +26,7 @@ from server.jobs import every
 from server.notify import service as notify
 from server.schools.models import School
 from server.taps import service as taps
-from server.taps.rules import UNSYNCED, Bounds
+from server.taps.rules import UNBOUNDED, UNSYNCED
 
 # What a single odd fact can cause, in the database or in a rule.
 ODD_FACT = (StatementError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -138,7 +138,7 @@ def _facts(session: Session, school: School, deliveries: Sequence[Delivery]) -> 
         )
         for tap in each.message.taps:
             if tap.gateway == each.gateway_id:
-                facts.append(taps.fact(tap, origin, holders, between.get(tap.id, Bounds())))
+                facts.append(taps.fact(tap, origin, holders, between.get(tap.id, UNBOUNDED)))
             else:
                 _refuse(each, tap, f"tap says gateway {tap.gateway!r}, its topic {each.gateway_id!r}")
     return facts

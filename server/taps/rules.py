@@ -37,16 +37,19 @@ class Bounds:
         return moment if self.earliest is None else max(moment, self.earliest)
 
 
+UNBOUNDED = Bounds()
+
+
 @dataclass(frozen=True)
 class Settled:
     """The time to file a tap under, how far it is trusted, and for an untrusted one the bounds of the true time."""
 
     at: int
     clock: str
-    bounds: Bounds = Bounds()
+    bounds: Bounds = UNBOUNDED
 
 
-def settled(at: int, clock: str, *, received: int, guess: int | None, bounds: Bounds = Bounds()) -> Settled:
+def settled(at: int, clock: str, *, received: int, guess: int | None, bounds: Bounds = UNBOUNDED) -> Settled:
     """When a tap was, all in UTC milliseconds.
 
     `guess` is when it was by the ticks of the same boot, counted back from its receipt (None: another boot): it cannot

@@ -73,7 +73,9 @@ class Origin:
     received_at: datetime
 
 
-def fact(tap: wire.Tap, origin: Origin, holders: Mapping[str, uuid.UUID], between: rules.Bounds) -> NewTap:
+def fact(
+    tap: wire.Tap, origin: Origin, holders: Mapping[str, uuid.UUID], between: rules.Bounds = rules.UNBOUNDED
+) -> NewTap:
     """What a tap of the wire is in the tap table: with its holder, and filed under the school's date."""
     when = _when(tap, origin, between)
     at = clock.from_millis(when.at)

@@ -86,14 +86,16 @@ def server(
 class Gate(Child):
     """A gateway with one reader; `greens` are the ids of the taps whose light was green, with their cards."""
 
-    def __init__(self, folder: Path, data: Path, broker: str, *, mutant: str = "", clock: str = "") -> None:
+    def __init__(
+        self, folder: Path, data: Path, broker: str, *, mutant: str = "", clock: str = "", name: str = GATE
+    ) -> None:
         self.toml = folder / "gateway.toml"
         self.spool = data / "spool.db"
         self.cable = Cable(folder / "reader")
         self.greens: dict[str, str] = {}
         self._reader: threading.Thread | None = None
         self.toml.write_text(
-            f'school = "{SCHOOL}"\ngateway = "{GATE}"\ndata_dir = "{data}"\nclock = "trust"\nheartbeat_s = 2\n'
+            f'school = "{SCHOOL}"\ngateway = "{name}"\ndata_dir = "{data}"\nclock = "trust"\nheartbeat_s = 2\n'
             f'[mqtt]\nurls = ["{broker}"]\n[spool]\nreserve_mb = 1\n'
             f'[[reader]]\nid = "east"\nprofile = "rdm6300"\nport = "{self.cable.name}"\ndirection = "in"\n'
         )

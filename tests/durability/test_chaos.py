@@ -20,7 +20,7 @@ from server import clock
 from tests import services
 from tests.durability import line
 from tests.durability.conftest import School
-from tests.durability.full import CHAOS_S, LEAST_KILLS, LEAST_TAPS, TAPS_PER_SECOND
+from tests.durability.full import CHAOS_S, LEAST_KILLS, LEAST_TAPS, PATIENCE_S, TAPS_PER_SECOND
 from tests.durability.proxy import Proxy
 from tests.gateway.ends import until
 from tests.server import gate
@@ -117,7 +117,7 @@ def world(tmp_path: Path, school: School, monkeypatch: pytest.MonkeyPatch) -> It
 
 def morning(world: World, pupils: Pupils, chance: random.Random) -> None:
     """Cards at a steady pace; a fault every second or two, which lasts up to two seconds."""
-    until(world.gate.listens, seconds=30)
+    until(world.gate.listens, seconds=PATIENCE_S)
     ends, mend = time.monotonic() + CHAOS_S, None
     change = time.monotonic() + 1
     while time.monotonic() < ends:
@@ -136,13 +136,13 @@ def morning(world: World, pupils: Pupils, chance: random.Random) -> None:
 
 def calm(world: World, pupils: Pupils) -> None:
     """No more faults: the last come in, the spool runs empty, the texts are settled, and a resend's time passes."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 2 * PATIENCE_S
     while not pupils.are_in():
         assert time.monotonic() < end, "not everybody has seen green"
         pupils.turn()
         time.sleep(1 / TAPS_PER_SECOND)
-    until(lambda: world.gate.unsent() == 0, seconds=90)
-    until(lambda: line.ask(world.database, SETTLED)[0][0] >= PUPILS, seconds=90)
+    until(lambda: world.gate.unsent() == 0, seconds=2 * PATIENCE_S)
+    until(lambda: line.ask(world.database, SETTLED)[0][0] >= PUPILS, seconds=2 * PATIENCE_S)
     time.sleep(5)
 
 
