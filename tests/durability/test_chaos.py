@@ -136,7 +136,7 @@ def morning(world: World, pupils: Pupils, chance: random.Random) -> None:
 
 def calm(world: World, pupils: Pupils) -> None:
     """No more faults: the last come in, the spool runs empty, the texts are settled, and a resend's time passes."""
-    end = time.monotonic() + 2 * PATIENCE_S
+    end = time.monotonic() + 4 * PATIENCE_S
     while not pupils.are_in():
         assert time.monotonic() < end, "not everybody has seen green"
         pupils.turn()

@@ -72,7 +72,7 @@ def test_a_tap_without_a_time_that_is_fresh_is_told_without_one(world: pytest.Mo
 
 
 def test_a_tap_of_a_clock_in_the_future_has_no_time(world: pytest.MonkeyPatch) -> None:
-    ahead = gate.tap(1, datetime(2039, 1, 1, tzinfo=UTC), late=False)
+    ahead = gate.tap(1, datetime(2039, 1, 1, tzinfo=UTC), ticks=10**9 - 500)
     arrive(ahead)
     ((at, trust),) = gate.rows(Tap, "at", "clock")
     assert trust == "unsynced"
@@ -153,8 +153,8 @@ def test_a_gap_that_nobody_can_fill_any_more_is_lost(world: pytest.MonkeyPatch) 
 def test_what_a_database_that_was_set_back_asked_for_is_judged_and_not_told_again(world: pytest.MonkeyPatch) -> None:
     gap(1, 1)
     arrive(gate.tap(1, gate.at("07:41")), gate.tap(2, gate.at("07:42"), card=gate.card_of(1)))
-    assert [body[4:8] for body in gate.rows(OutboxText, "body")] == ["学校】学"]
-    assert len(gate.rows(PupilDay, "inside")) == 2
+    (text,) = gate.rows(OutboxText, "body")
+    assert "学生1" in text
     assert gate.rows(PupilDay, "inside") == [True, True]
 
 
