@@ -12,11 +12,3 @@ def watch() -> None:
     if service.has_turned(clock.now()):
         with transaction() as session:
             service.watch(session, clock.now())
-
-
-@every(seconds=600)
-def forget() -> None:
-    """Gaps that nobody can fill any more are lost; they are shown as such."""
-    if service.may_forget(clock.now()):
-        with transaction() as session:
-            service.forgotten(session, clock.now())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import msgspec
-from sqlalchemy import ColumnElement, String, and_, bindparam, or_, select, update
+from sqlalchemy import String, and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from gateway import wire
@@ -211,18 +211,10 @@ def lost(session: Session, gap: SpoolGap, gone: wire.Gone, now: datetime) -> Non
     gap.first_seq, gap.last_seq, gap.closed_at, gap.lost_at = first, last, now, now
 
 
-def may_forget(now: datetime) -> bool:
-    """Whether there is something for forgotten(): a cheap look without a lock."""
-    return db.session.scalar(select(_gap.c.id).where(*_too_old(now)).limit(1)) is not None
-
-
-def forgotten(session: Session, now: datetime) -> None:
-    """Gaps that nobody can fill any more, because no gateway keeps its taps that long, are lost."""
-    session.execute(update(_gap).where(*_too_old(now)).values(closed_at=now, lost_at=now))
-
-
-def _too_old(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    return _gap.c.closed_at.is_(None), _gap.c.seen_at <= now - LOOK_BACK
+def too_old(session: Session, now: datetime) -> list[SpoolGap]:
+    """Open gaps of which no gateway can have kept anything."""
+    query = select(SpoolGap).where(SpoolGap.closed_at.is_(None), SpoolGap.seen_at <= now - LOOK_BACK)
+    return list(session.scalars(query.order_by(SpoolGap.id)))
 
 
 def asked_numbers(session: Session, numbers: Collection[tuple[str, int]]) -> set[tuple[str, int]]:

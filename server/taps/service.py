@@ -211,12 +211,23 @@ def _rest(gap: SpoolGap, first: int, last: int, *, since: datetime, until: datet
 def gone(session: Session, school_id: str, gateway_id: str, lost: Sequence[wire.Gone], now: datetime) -> None:
     """What a gateway was asked for and does not have is lost, unless it has come meanwhile."""
     for each in lost:
-        for gap in gates.open_gaps_of(session, school_id, gateway_id, each.spool):
-            if (rest := rest_of(session, gap)) is not None:
-                gates.filled(session, gap, rest, now)
-        session.flush()
+        _shrink(session, gates.open_gaps_of(session, school_id, gateway_id, each.spool), now)
         for gap in gates.open_gaps_of(session, school_id, gateway_id, each.spool):
             gates.lost(session, gap, each, now)
+
+
+def forget(session: Session, now: datetime) -> None:
+    """What is missing for longer than any gateway keeps its taps is lost, unless it has come meanwhile."""
+    _shrink(session, gates.too_old(session, now), now)
+    for gap in gates.too_old(session, now):
+        gates.lost(session, gap, wire.Gone(spool=gap.spool, first=gap.first_seq, last=gap.last_seq), now)
+
+
+def _shrink(session: Session, open_gaps: Sequence[SpoolGap], now: datetime) -> None:
+    for gap in open_gaps:
+        if (rest := rest_of(session, gap)) is not None:
+            gates.filled(session, gap, rest, now)
+    session.flush()
 
 
 def refuse(topic: str, payload: bytes, reason: str, *, key: str = "") -> None:

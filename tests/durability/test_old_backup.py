@@ -103,8 +103,8 @@ class World:
         return Counter(str(uuid.UUID(str(id))) for (id,) in self.ask("SELECT id FROM tap"))
 
     def days(self, since: datetime, url: str = "") -> dict[tuple[str, str], tuple[object, ...]]:
-        """The verdicts on all days from then on."""
-        rows = self.ask("SELECT pupil_id, date, status, late_minutes, inside, first_in, last_out FROM pupil_day", url)
+        """What all days from then on were judged to; not what is only said while a day lasts."""
+        rows = self.ask("SELECT pupil_id, date, late_minutes, first_in, last_out FROM pupil_day", url)
         day = str((since + timedelta(hours=8)).date())
         return {(str(pupil), str(on)): tuple(map(str, rest)) for pupil, on, *rest in rows if str(on) >= day}
 

@@ -14,6 +14,7 @@ from server.gates import service as gates
 from server.gates.models import SpoolGap
 from server.outbox.models import OutboxText
 from server.pipeline import Delivery, Report
+from server.taps import jobs as taps_jobs
 from server.taps.models import Tap
 from tests.server import gate
 
@@ -142,12 +143,19 @@ def test_a_lost_tail_is_one_incident_however_often_the_gate_is_heard(world: pyte
 
 def test_a_gap_that_nobody_can_fill_any_more_is_lost(world: pytest.MonkeyPatch) -> None:
     gap(1, 3)
-    assert not gates.may_forget(clock.now())
+    taps_jobs.forget()
+    assert gaps() == [(1, 3, False)]
     gate.set_clock(world, gate.at("07:45") + timedelta(days=9))
-    assert gates.may_forget(clock.now())
-    with transaction() as session:
-        gates.forgotten(session, clock.now())
+    taps_jobs.forget()
     assert gaps() == [(1, 3, True)]
+
+
+def test_an_old_gap_whose_taps_have_come_unnoticed_is_not_lost(world: pytest.MonkeyPatch) -> None:
+    gap(1, 1)
+    arrive(gate.tap(1, gate.at("07:20")))
+    gate.set_clock(world, gate.at("07:45") + timedelta(days=9))
+    taps_jobs.forget()
+    assert gate.rows(SpoolGap, "lost_at") == [None]
 
 
 def test_what_a_database_that_was_set_back_asked_for_is_judged_and_not_told_again(world: pytest.MonkeyPatch) -> None:
