@@ -24,6 +24,7 @@ FEATURES = (
     "outbox",
     "notify",
     "absence",
+    "register",
     "transfer",
     "live",
     "overview",
