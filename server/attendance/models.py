@@ -52,7 +52,11 @@ class ManualPassage(Base):
     """An entry or exit that a person at the gate saw and wrote down, because no card could; judged like a tap."""
 
     __tablename__ = "manual_passage"
-    __table_args__ = (Index(None, "school_id", "day"), Index(None, "pupil_id", "day"))
+    __table_args__ = (
+        Index(None, "school_id", "day"),
+        Index(None, "pupil_id", "day"),
+        Index(None, "school_id", "made_at"),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)  # from the form that was sent: sent twice, it is one
     school_id: Mapped[str] = school_column()

@@ -12,9 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from server import clock
 from server.accounts import service as accounts
+from server.attendance.models import ManualPassage
 from server.db import db
 from server.gates.models import Gateway
 from server.outbox.models import OutboxText
+from server.register.models import ClassRegister
 from server.taps.models import Tap
 
 POLL = 0.3  # seconds between two questions to the database while somebody watches
@@ -44,6 +46,10 @@ class Hub:
         self.marks: dict[str, str] = {}  # newest() of each watched school
         self.changed = threading.Condition()
         self.poller: threading.Thread | None = None
+
+    def mark(self, school_id: str) -> str:
+        """What a page of an earlier feature says that it has seen: see newest."""
+        return newest(school_id)
 
     def join(self, school_id: str, timezone: str, token: str) -> Stream | None:
         """A new stream; None when there are as many as this process can bear."""
@@ -132,12 +138,14 @@ class Hub:
 
 
 def newest(school_id: str) -> str:
-    """A value that is another one after each tap, change of a text, or word from a gate."""
+    """A value that is another one after each tap, change of a text, word from a gate, or look of a person."""
     tap = select(func.max(Tap.received_at)).where(Tap.school_id == school_id).scalar_subquery()
     text = select(func.max(OutboxText.changed_at)).where(OutboxText.school_id == school_id).scalar_subquery()
     heard = select(func.max(Gateway.heard_at)).where(Gateway.school_id == school_id).scalar_subquery()
     online = select(func.count()).where(Gateway.school_id == school_id, Gateway.online.is_(True)).scalar_subquery()
-    row = db.session.execute(select(tap, text, heard, online)).one()
+    looked = select(func.max(ClassRegister.changed_at)).where(ClassRegister.school_id == school_id).scalar_subquery()
+    written = select(func.max(ManualPassage.made_at)).where(ManualPassage.school_id == school_id).scalar_subquery()
+    row = db.session.execute(select(tap, text, heard, online, looked, written)).one()
     return "-".join(str(clock.to_millis(part) if isinstance(part, datetime) else part) for part in row)
 
 

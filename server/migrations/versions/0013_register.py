@@ -80,6 +80,7 @@ def upgrade() -> None:
         ("manual_passage", ["school_id"]),
         ("manual_passage", ["school_id", "day"]),
         ("manual_passage", ["pupil_id", "day"]),
+        ("manual_passage", ["school_id", "made_at"]),
         ("class_register", ["school_id"]),
         ("class_register", ["school_id", "date"]),
         ("class_register", ["school_id", "changed_at"]),
