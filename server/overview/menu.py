@@ -12,6 +12,8 @@ from server.accounts import service as accounts
 
 STAFF = frozenset[str]()  # everybody who logs in
 OFFICE = frozenset({"office", "head", "operator"})
+REGISTER = frozenset({"class_teacher", "subject_teacher", "grade_head", "office", "head"})
+DESK = frozenset({"guard", "office", "head"})
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,15 @@ DEMO = Place("overview.phone_list", "device-mobile", _("Phone"), under=("overvie
 MORE = Place("overview.more", "dots", _("More"))
 
 GROUPS: tuple[tuple[Any, tuple[Place, ...]], ...] = (
-    (_("The school day"), ()),
+    (
+        _("The school day"),
+        (
+            Place("register.classes", "clipboard-check", _("Registers"), roles=REGISTER, under=("register.take",)),
+            Place("register.differences", "eye-check", _("Gate against class"), roles=REGISTER),
+            Place("register.desk", "shield", _("Guard's page"), roles=DESK, under=("register.person",)),
+            Place("register.papers", "ticket", _("Slips and passes"), roles=REGISTER | DESK),
+        ),
+    ),
     (_("Reports"), ()),
     (_("Gates"), ()),
     (_("Setting up"), ()),

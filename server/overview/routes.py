@@ -17,6 +17,7 @@ from server.live import service as live
 from server.outbox import service as outbox
 from server.overview import chart, lists, menu, phones, service, story, texts, todo, words
 from server.people import service as people
+from server.register import service as registers
 
 bp = Blueprint("overview", __name__, template_folder="templates")
 words.init(bp)
@@ -80,7 +81,14 @@ def school_class(class_id: uuid.UUID) -> ResponseReturnValue:
     rows = lists.register(user, found, day)
     here = service.today(school)
     return render_template(
-        "overview/class.html", mark=mark, day=day, today=here, school_class=found, rows=rows, counts=lists.counted(rows)
+        "overview/class.html",
+        mark=mark,
+        day=day,
+        today=here,
+        school_class=found,
+        rows=rows,
+        counts=lists.counted(rows),
+        may_register=registers.may_take(user, found),
     )
 
 

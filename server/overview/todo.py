@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, func, select
 
+from server import clock
 from server.accounts import service as accounts
 from server.accounts.models import User
 from server.attendance.models import PupilDay
@@ -16,6 +17,8 @@ from server.gates.models import SpoolGap
 from server.overview.service import Counts, Gate
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
+from server.register import lists as registers
+from server.schools.models import School
 from server.taps.models import RefusedPayload, Tap
 
 MOST_CARDS = 3
@@ -34,6 +37,7 @@ class Todo:
     card_end: str = ""
     reason: str = ""
     pupils: tuple[tuple[Pupil, SchoolClass], ...] = ()
+    rooms: tuple[SchoolClass, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Known:
 def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
     """What needs a person, the most urgent first. Gates and cards are shown to those who see the whole school."""
     found = list(_unexplained(user, day, known.counts.of[Status.UNEXPLAINED]))
+    found += _registers(user, day)
     if accounts.scope_of(user).whole:
         found += _silent(known.gates)
         found += _cards(user.school_id, day, known)
@@ -68,6 +73,18 @@ def _unexplained(user: User, day: dt.date, count: int) -> Iterator[Todo]:
         missing = query.where(PupilDay.status == Status.UNEXPLAINED)
         rows = db.session.execute(missing.order_by(SchoolClass.grade, SchoolClass.name, Pupil.seat).limit(NAMED))
         yield Todo("unexplained", count, pupils=tuple((row[0], row[1]) for row in rows))
+
+
+def _registers(user: User, day: dt.date) -> Iterator[Todo]:
+    """Where gate and class disagree, whom nobody has seen, and registers that should be finished by now."""
+    school = db.session.get_one(School, user.school_id)
+    differ = registers.differences(user, school, day)
+    for kind, lines in (("not_in_class", differ.not_in_class), ("unlooked", differ.unlooked)):
+        if lines:
+            yield Todo(kind, len(lines), pupils=tuple((line.pupil, line.room) for line in lines[:NAMED]))
+    open_ = registers.overdue(user, school, clock.now())
+    if open_:
+        yield Todo("register", len(open_), rooms=tuple(each.room for each in open_[:NAMED]))
 
 
 def _silent(gates: list[Gate]) -> Iterator[Todo]:

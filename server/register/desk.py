@@ -104,9 +104,7 @@ def persons(school: School, rows: Sequence[tuple[Pupil, SchoolClass]], now: date
     ]
 
 
-def _may(
-    school: School, day: date, second: int, lessons: Sequence[bells.Session], away: Sequence[bells.Leave]
-) -> May:
+def _may(school: School, day: date, second: int, lessons: Sequence[bells.Session], away: Sequence[bells.Leave]) -> May:
     for each in away:
         if second < each.ends:
             starts, ends = (clock.at_local(day, at, school.timezone) for at in (each.starts, each.ends))

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import segno
+from flask_babel import gettext as _
 from markupsafe import Markup
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
@@ -101,7 +102,7 @@ def late_slip(session: Session, user: User, pupil_id: uuid.UUID, now: datetime) 
     day = clock.local_day(now, school.timezone)
     judged = session.get(PupilDay, (pupil_id, day))
     if judged is None or not judged.late_minutes:
-        raise Refused("This pupil is not late today: a slip is printed once the gate or the guard has seen them.")
+        raise Refused(_("This pupil is not late today. A slip is printed once the gate or the guard has seen them."))
     given = {"kind": PassKind.LATE.value, "cause": f"{day}", "leave_id": None, "minutes": judged.late_minutes}
     return _given(session, user, pupil_id, given | {"valid_from": now, "valid_until": now + SLIP}, now)
 
@@ -113,7 +114,7 @@ def exit_pass(session: Session, user: User, leave_id: uuid.UUID, now: datetime) 
         raise NotFound
     _holder(user, leave.pupil_id)
     if leave.state != LeaveState.APPROVED or leave.ends_at <= now:
-        raise Refused("There is no approved leave from now on: ask for the leave, and print the pass once it is given.")
+        raise Refused(_("There is no approved leave from now on. Ask for it, and print the pass once it is given."))
     given = {"kind": PassKind.EXIT.value, "cause": leave.id.hex, "leave_id": leave.id, "minutes": 0}
     span = {"valid_from": leave.starts_at - BEFORE, "valid_until": leave.ends_at}
     return _given(session, user, leave.pupil_id, given | span, now)
@@ -164,9 +165,7 @@ def use(session: Session, user: User, code: str, now: datetime) -> bool:
         return False
     audit.record(user, "pass.used", f"pupil:{shown.pupil.id}", now, {"kind": shown.given.kind})
     if leaving:
-        desk.record(
-            session, user, shown.pupil.id, form=shown.given.id, direction="out", reason=Reason.PASS, now=now
-        )
+        desk.record(session, user, shown.pupil.id, form=shown.given.id, direction="out", reason=Reason.PASS, now=now)
     return True
 
 

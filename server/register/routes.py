@@ -6,6 +6,7 @@ import uuid
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from sqlalchemy.orm import Session
 
 from server import clock
 from server.accounts import guard
@@ -41,12 +42,12 @@ def classes() -> ResponseReturnValue:
 @bp.get("/register/<uuid:class_id>")
 def take(class_id: uuid.UUID) -> ResponseReturnValue:
     """One class in one session on one screen."""
-    room = service.room_of(guard.the_user(), class_id)
+    service.room_of(guard.the_user(), class_id)
     _note_look("class.viewed", f"class:{class_id}")
-    return _page(service.room_of(guard.the_user(), class_id), room.id)
+    return _page(service.room_of(guard.the_user(), class_id))
 
 
-def _page(room: SchoolClass, _class_id: uuid.UUID) -> ResponseReturnValue:
+def _page(room: SchoolClass) -> str:
     user, school, now = guard.the_user(), guard.the_school(), clock.now()
     mark, day = words.newest(school.id), _asked_day()
     lessons = calendar.sessions_on(school.id, room.timetable, day)
@@ -94,20 +95,20 @@ def _bar(looked: sheet.Sheet, now: dt.datetime) -> sheet.Row | None:
 
 @bp.post("/register/<uuid:class_id>/say")
 def say(class_id: uuid.UUID) -> ResponseReturnValue:
-    """One tap: present, absent, late, on leave, or taken back. `say` holds what and of whom, so one button is one tap."""
-    user, room = guard.the_user(), service.room_of(guard.the_user(), class_id)
+    """One tap: `say` holds what is said (present, absent, late, leave, back) and of whom, so one button is one tap."""
+    service.room_of(guard.the_user(), class_id)
     what, _colon, whom = request.form.get("say", "").partition(":")
     pupil_id, day, name = _uuid(whom), _asked_day(), request.form.get("session", "")
     if day != _today():
         raise Refused(_("A day that is over is corrected on the pupil's page, with a reason."))
     with transaction() as session:
-        user, room = guard.the_user(), service.room_of(user, class_id)
-        place = service.place_of(user, room, day, name)
+        user = guard.the_user()
+        place = service.place_of(user, service.room_of(user, class_id), day, name)
         _said(session, place, what, pupil_id)
     return _back(class_id, day, name)
 
 
-def _said(session: "service.Session", place: Place, what: str, pupil_id: uuid.UUID, reason: str = "") -> None:
+def _said(session: Session, place: Place, what: str, pupil_id: uuid.UUID, reason: str = "") -> None:
     user, now = guard.the_user(), clock.now()
     if what in SAYINGS:
         minutes = _minutes() if what == "late" else 0
@@ -137,7 +138,7 @@ def finish(class_id: uuid.UUID) -> ResponseReturnValue:
 def _back(class_id: uuid.UUID, day: dt.date, name: str) -> ResponseReturnValue:
     """To the page again: as a piece of it for htmx, by a redirect without scripts, so a reload sends nothing twice."""
     if "HX-Request" in request.headers:
-        return _page(service.room_of(guard.the_user(), class_id), class_id)
+        return _page(service.room_of(guard.the_user(), class_id))
     return redirect(url_for("register.take", class_id=class_id, day=day, session=name), 303)
 
 
@@ -149,7 +150,7 @@ def pupil(pupil_id: uuid.UUID) -> ResponseReturnValue:
     return _correction(pupil_id)
 
 
-def _correction(pupil_id: uuid.UUID, problem: str = "") -> ResponseReturnValue:
+def _correction(pupil_id: uuid.UUID, problem: str = "") -> str:
     user, school = guard.the_user(), guard.the_school()
     found, room = service.pupil_of(user, pupil_id)
     day = _asked_day()
@@ -224,9 +225,7 @@ def record(pupil_id: uuid.UUID) -> ResponseReturnValue:
         raise Refused(_("The request was not what this page sends. Go back and try again."))
     with transaction() as session:
         reason, note = _reason(), request.form.get("note", "").strip()[:200]
-        gate.record(
-            session, user, pupil_id, form=form, direction=direction, reason=reason, now=clock.now(), note=note
-        )
+        gate.record(session, user, pupil_id, form=form, direction=direction, reason=reason, now=clock.now(), note=note)
     return redirect(url_for("register.desk", done=pupil_id), 303)
 
 

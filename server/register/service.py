@@ -61,9 +61,7 @@ class Saying:
 def may_take(user: User, room: SchoolClass) -> bool:
     """Whether this user may say who is in this class: by a grant over it as teacher, grade head, office or head."""
     scope = accounts.scope_of(user, MAY_TAKE)
-    return user.school_id == room.school_id and (
-        scope.whole or room.grade in scope.grades or room.id in scope.classes
-    )
+    return user.school_id == room.school_id and (scope.whole or room.grade in scope.grades or room.id in scope.classes)
 
 
 def taken_by(user: User) -> Select[SchoolClass]:
@@ -117,9 +115,7 @@ def say(session: Session, user: User, place: Place, saying: Saying, now: datetim
     return made
 
 
-def take_back(
-    session: Session, user: User, place: Place, pupil_id: uuid.UUID, now: datetime, reason: str = ""
-) -> bool:
+def take_back(session: Session, user: User, place: Place, pupil_id: uuid.UUID, now: datetime, reason: str = "") -> bool:
     """Take back what was said last of a pupil, so that what was known before counts again; False when nothing was."""
     school = _allowed(session, user, place)
     _members(session, place, {pupil_id})

@@ -192,8 +192,7 @@ def _usual_gates(session: Session, school_id: str, pupils: Collection[uuid.UUID]
 
 def _cards(session: Session, pupils: Collection[uuid.UUID]) -> dict[uuid.UUID, set[str]]:
     found: dict[uuid.UUID, set[str]] = {}
-    rows = session.execute(select(Card.pupil_id, Card.state).where(Card.pupil_id.in_(pupils))) if pupils else []
-    for pupil_id, state in rows:
+    for pupil_id, state in session.execute(select(Card.pupil_id, Card.state).where(Card.pupil_id.in_(pupils))):
         if pupil_id:
             found.setdefault(pupil_id, set()).add(state)
     return found
