@@ -8,7 +8,6 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import segno
-from flask_babel import gettext as _
 from markupsafe import Markup
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
@@ -32,6 +31,14 @@ from server.schools.models import School
 BEFORE = timedelta(minutes=15)  # so long before the leave begins its pass opens the gate
 SLIP = timedelta(hours=2)  # a late slip is for the next lesson, not for the week
 _pass = table(GatePass)
+
+
+class NotLate(Refused):
+    """A late slip for who is not late today, or has not been seen yet."""
+
+
+class NoLeave(Refused):
+    """An exit pass without approved leave from now on."""
 
 
 @dataclass(frozen=True)
@@ -96,25 +103,25 @@ def _holder(user: User, pupil_id: uuid.UUID) -> tuple[Pupil, SchoolClass]:
 
 
 def late_slip(session: Session, user: User, pupil_id: uuid.UUID, now: datetime) -> GatePass:
-    """Today's late slip of a pupil; the same one when it is asked for again. Raises Refused for who is not late."""
+    """Today's late slip of a pupil; the same one when it is asked for again. Raises NotLate."""
     _holder(user, pupil_id)
     school = session.get_one(School, user.school_id)
     day = clock.local_day(now, school.timezone)
     judged = session.get(PupilDay, (pupil_id, day))
     if judged is None or not judged.late_minutes:
-        raise Refused(_("This pupil is not late today. A slip is printed once the gate or the guard has seen them."))
+        raise NotLate
     given = {"kind": PassKind.LATE.value, "cause": f"{day}", "leave_id": None, "minutes": judged.late_minutes}
     return _given(session, user, pupil_id, given | {"valid_from": now, "valid_until": now + SLIP}, now)
 
 
 def exit_pass(session: Session, user: User, leave_id: uuid.UUID, now: datetime) -> GatePass:
-    """The pass of an approved leave that begins or goes on today. Raises NotFound, Refused."""
+    """The pass of an approved leave that begins or goes on today. Raises NotFound, NoLeave."""
     leave = session.get(Leave, leave_id)
     if leave is None or leave.school_id != user.school_id:
         raise NotFound
     _holder(user, leave.pupil_id)
     if leave.state != LeaveState.APPROVED or leave.ends_at <= now:
-        raise Refused(_("There is no approved leave from now on. Ask for it, and print the pass once it is given."))
+        raise NoLeave
     given = {"kind": PassKind.EXIT.value, "cause": leave.id.hex, "leave_id": leave.id, "minutes": 0}
     span = {"valid_from": leave.starts_at - BEFORE, "valid_until": leave.ends_at}
     return _given(session, user, leave.pupil_id, given | span, now)

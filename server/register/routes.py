@@ -240,16 +240,26 @@ def papers() -> ResponseReturnValue:
 @bp.post("/passes/late")
 def late_slip() -> ResponseReturnValue:
     """Give a late slip and show it as it is printed."""
-    with transaction() as session:
-        given = passes.late_slip(session, guard.the_user(), _uuid(request.form.get("pupil", "")), clock.now())
+    try:
+        with transaction() as session:
+            given = passes.late_slip(session, guard.the_user(), _uuid(request.form.get("pupil", "")), clock.now())
+    except passes.NotLate:
+        raise Refused(
+            _("This pupil is not late today. A slip is printed once the gate or the guard has seen them.")
+        ) from None
     return redirect(url_for("register.paper", code=passes.code_of(given.id)), 303)
 
 
 @bp.post("/passes/exit")
 def exit_pass() -> ResponseReturnValue:
     """Give an exit pass and show it as it is printed."""
-    with transaction() as session:
-        given = passes.exit_pass(session, guard.the_user(), _uuid(request.form.get("leave", "")), clock.now())
+    try:
+        with transaction() as session:
+            given = passes.exit_pass(session, guard.the_user(), _uuid(request.form.get("leave", "")), clock.now())
+    except passes.NoLeave:
+        raise Refused(
+            _("There is no approved leave from now on. Ask for it, and print the pass once it is given.")
+        ) from None
     return redirect(url_for("register.paper", code=passes.code_of(given.id)), 303)
 
 
