@@ -16,7 +16,7 @@ from server.attendance.rules import MarkKind
 from server.audit import service as audit
 from server.calendar import service as calendar
 from server.db import db, new_id, transaction
-from server.errors import NotFound, Refused
+from server.errors import Refused
 from server.people.models import SchoolClass
 from server.register import desk as gate
 from server.register import lists, passes, rules, service, sheet, words
@@ -317,10 +317,11 @@ def _reason() -> Reason:
 
 
 def _uuid(text: str) -> uuid.UUID:
+    """An id of a form; only this page's own buttons send one."""
     try:
         return uuid.UUID(text)
     except ValueError:
-        raise NotFound from None
+        raise Refused(_("The request was not what this page sends. Go back and try again.")) from None
 
 
 def _note_look(action: str, subject: str) -> None:

@@ -20,7 +20,7 @@ from server.audit import service as audit
 from server.calendar import rules as bells
 from server.calendar import service as calendar
 from server.db import db, insert_new, new_id, table
-from server.errors import NotAllowed, NotFound
+from server.errors import NotAllowed, NotFound, Refused
 from server.leave.models import Leave, LeaveKind, LeaveState
 from server.notify import service as notify
 from server.people import service as people
@@ -37,6 +37,10 @@ LONGEST_LATE = 600  # minutes
 
 _register = table(ClassRegister)
 _entry = table(RegisterEntry)
+
+
+class NoSuchSession(Refused):
+    """A register of lessons that are not given; the text says what to do."""
 
 
 @dataclass(frozen=True)
@@ -251,9 +255,9 @@ def _note(
 
 
 def place_of(user: User, room: SchoolClass, day: date, name: str) -> Place:
-    """The register of a session of that name. Raises NotFound when the class has none that day."""
+    """The register of a session of that name. Raises NoSuchSession when the class has none that day."""
     sessions = calendar.sessions_on(user.school_id, room.timetable, day)
     found = next((each for each in sessions if each.name == name), None)
     if found is None:
-        raise NotFound
+        raise NoSuchSession("This class has no such lessons on that day: choose one of those that the page shows.")
     return Place(room, day, found)
