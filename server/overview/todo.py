@@ -78,8 +78,7 @@ def _unexplained(user: User, day: dt.date, count: int) -> Iterator[Todo]:
 def _registers(user: User, day: dt.date) -> Iterator[Todo]:
     """Where gate and class disagree, whom nobody has seen, and registers that should be finished by now."""
     school = db.session.get_one(School, user.school_id)
-    differ = registers.differences(user, school, day)
-    for kind, lines in (("not_in_class", differ.not_in_class), ("unlooked", differ.unlooked)):
+    for kind, lines in zip(("not_in_class", "unlooked"), registers.urgent(user, day), strict=True):
         if lines:
             yield Todo(kind, len(lines), pupils=tuple((line.pupil, line.room) for line in lines[:NAMED]))
     open_ = registers.overdue(user, school, clock.now())

@@ -98,27 +98,37 @@ def _finished(register: ClassRegister | None) -> bool:
 def overdue(user: User, school: School, now: datetime) -> list[Open]:
     """The registers of the session in hand that should have been finished; none once its lessons are over."""
     second = clock.local_seconds(now, clock.local_day(now, school.timezone), school.timezone)
+    if not service.MAY_TAKE & accounts.roles_of(user):
+        return []
     found = registers(user, school, now)
     return [each for each in found if each.state == "due" and each.session and second < each.session.ends]
 
 
 def differences(user: User, school: School, day: date) -> Differences:
     """Where gate and class disagree, in the classes of this user."""
-    marks = _marks(user, day)
-    verdicts = {row.pupil_id: sheet.verdict_of(row) for *_rest, row in marks if row is not None}
-    written = _written(user, day, day)
-    by_kind: dict[str, list[Line]] = {"absent": [], "unlooked": [], "present": [], "late": []}
-    for mark, pupil, room, row in marks:
-        verdict = verdicts.get(pupil.id, days.Day())
-        if _differs(mark, verdict):
-            at = row.first_in if row is not None and mark.mark == "absent" else mark.made_at
-            by_kind[mark.mark].append(Line(pupil, room, mark.session, at))
+    found = _by_mark(user, day)
     return Differences(
-        not_in_class=by_kind["absent"],
-        unlooked=by_kind["unlooked"],
-        forgotten=[*by_kind["present"], *by_kind["late"], *written],
+        not_in_class=found["absent"],
+        unlooked=found["unlooked"],
+        forgotten=[*found["present"], *found["late"], *_written(user, day, day)],
         forgetters=_forgetters(user, school, day),
     )
+
+
+def urgent(user: User, day: date) -> tuple[list[Line], list[Line]]:
+    """Whom the gate saw and the teacher does not, and whom nobody has seen: one statement, for Today."""
+    found = _by_mark(user, day)
+    return found["absent"], found["unlooked"]
+
+
+def _by_mark(user: User, day: date) -> dict[str, list[Line]]:
+    """The marks by which a class differs from the gate."""
+    found: dict[str, list[Line]] = {"absent": [], "unlooked": [], "present": [], "late": []}
+    for mark, pupil, room, row in _marks(user, day):
+        if _differs(mark, sheet.verdict_of(row)):
+            at = row.first_in if row is not None and mark.mark == "absent" else mark.made_at
+            found[mark.mark].append(Line(pupil, room, mark.session, at))
+    return found
 
 
 def _differs(mark: TeacherMark, verdict: days.Day) -> bool:
