@@ -109,12 +109,15 @@ def say(class_id: uuid.UUID) -> ResponseReturnValue:
 
 
 def _said(session: Session, place: Place, what: str, pupil_id: uuid.UUID, reason: str = "") -> None:
+    """`pupil_id` is of whom it is said; to undo, it is which mark."""
     user, now = guard.the_user(), clock.now()
     if what in SAYINGS:
         minutes = _minutes() if what == "late" else 0
         service.say(session, user, place, Saying(pupil_id, SAYINGS[what], minutes, reason), now)
     elif what == "back":
         service.take_back(session, user, place, pupil_id, now, reason)
+    elif what == "undo":
+        service.undo(session, user, place, pupil_id, now)
     elif what == "leave":
         service.ask_leave(session, user, place, pupil_id, now)
     else:

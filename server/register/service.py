@@ -1,7 +1,7 @@
 """Taking a class register: who may, what is said of a pupil, taking it back, correcting it, and finishing."""
 
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -119,19 +119,43 @@ def say(session: Session, user: User, place: Place, saying: Saying, now: datetim
     return made
 
 
+def undo(session: Session, user: User, place: Place, mark_id: uuid.UUID, now: datetime) -> bool:
+    """Take one mark back: what was said before it counts again. False when it was taken back already."""
+    school = _allowed(session, user, place)
+    register = _locked(session, user, place, now)
+    mark = session.get(TeacherMark, mark_id, populate_existing=True)
+    if mark is None or (mark.school_id, mark.date, mark.session) != (school.id, place.day, place.session.name):
+        raise NotFound
+    _members(session, place, {mark.pupil_id})
+    if mark.undone_at is not None:
+        return False
+    _undone(session, user, place, [mark], now, reason="")
+    _said(session, school, place, register, now)
+    return True
+
+
 def take_back(session: Session, user: User, place: Place, pupil_id: uuid.UUID, now: datetime, reason: str = "") -> bool:
-    """Take back what was said last of a pupil, so that what was known before counts again; False when nothing was."""
+    """Take back all that was said of a pupil, so that the gate's word counts; False when nothing was."""
     school = _allowed(session, user, place)
     _members(session, place, {pupil_id})
     register = _locked(session, user, place, now)
-    standing = _standing(session, place, {pupil_id}).get(pupil_id)
-    if standing is None:
+    query = select(TeacherMark).where(TeacherMark.school_id == school.id, TeacherMark.pupil_id == pupil_id)
+    query = query.where(TeacherMark.date == place.day, TeacherMark.session == place.session.name)
+    said = session.scalars(query.where(TeacherMark.undone_at.is_(None))).all()
+    if not said:
         return False
-    marks.undo(session, school.id, user.id, [standing.id], now)
-    _note(user, pupil_id, place, now, mark="taken_back", minutes=0, reason=reason)
-    _judge(school, place, {pupil_id}, now)
+    _undone(session, user, place, said, now, reason=reason)
     _said(session, school, place, register, now)
     return True
+
+
+def _undone(
+    session: Session, user: User, place: Place, said: Sequence[TeacherMark], now: datetime, *, reason: str
+) -> None:
+    pupil_id = said[0].pupil_id
+    marks.undo(session, user.school_id, user.id, [mark.id for mark in said], now)
+    _note(user, pupil_id, place, now, mark="taken_back", minutes=0, reason=reason)
+    _judge(session.get_one(School, user.school_id), place, {pupil_id}, now)
 
 
 def ask_leave(session: Session, user: User, place: Place, pupil_id: uuid.UUID, now: datetime) -> bool:

@@ -153,6 +153,18 @@ def test_undo_brings_back_what_was_known_before(pupils) -> None:
     assert gate.rows(AuditEntry, "action") == ["register.marked", "register.marked"]
 
 
+def test_undo_goes_one_step_back_and_a_second_click_none(pupils) -> None:
+    say(pupils[0], "absent")
+    late = say(pupils[0], "late", 9)
+    for expected in (True, False):
+        with transaction() as session:
+            assert service.undo(session, user_in(session), place_in(session), late.id, clock.now()) is expected
+    assert verdict(pupils[0])["state"] == "absent"
+    with pytest.raises(NotFound), transaction() as session:
+        afternoon = service.place_of(user_in(session), place_in(session).room, gate.DAY, "pm")
+        service.undo(session, user_in(session), afternoon, late.id, clock.now())
+
+
 def user_in(session, login: str = "teacher") -> User:
     return session.scalars(select(User).where(User.login == login)).one()
 
