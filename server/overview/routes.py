@@ -116,6 +116,7 @@ def pupil(pupil_id: uuid.UUID) -> ResponseReturnValue:
         month=story.month(found, day.replace(day=1), here),
         contacts=people.contacts_of(pupil_id),
         may_call=people.may_call(user, of_class),
+        may_register=registers.may_take(user, of_class),
         viewers=audit.viewers(school.id, f"pupil:{pupil_id}", midnight),
     )
 

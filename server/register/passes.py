@@ -9,7 +9,7 @@ from typing import Any
 
 import segno
 from markupsafe import Markup
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from server import clock, crypt
@@ -29,6 +29,7 @@ from server.register.rules import PassKind, PassState
 from server.schools.models import School
 
 BEFORE = timedelta(minutes=15)  # so long before the leave begins its pass opens the gate
+LAST_MINUTE = 86_340  # 23:59, when a day's pass ends at the latest
 SLIP = timedelta(hours=2)  # a late slip is for the next lesson, not for the week
 _pass = table(GatePass)
 
@@ -115,15 +116,18 @@ def late_slip(session: Session, user: User, pupil_id: uuid.UUID, now: datetime) 
 
 
 def exit_pass(session: Session, user: User, leave_id: uuid.UUID, now: datetime) -> GatePass:
-    """The pass of an approved leave that begins or goes on today. Raises NotFound, NoLeave."""
+    """Today's pass of an approved leave that begins or goes on today. Raises NotFound, NoLeave."""
     leave = session.get(Leave, leave_id)
     if leave is None or leave.school_id != user.school_id:
         raise NotFound
     _holder(user, leave.pupil_id)
     if leave.state != LeaveState.APPROVED or leave.ends_at <= now:
         raise NoLeave
-    given = {"kind": PassKind.EXIT.value, "cause": leave.id.hex, "leave_id": leave.id, "minutes": 0}
-    span = {"valid_from": leave.starts_at - BEFORE, "valid_until": leave.ends_at}
+    school = session.get_one(School, user.school_id)
+    day = clock.local_day(now, school.timezone)
+    first, last = (clock.at_local(day, at, school.timezone) for at in (0, LAST_MINUTE))
+    given = {"kind": PassKind.EXIT.value, "cause": f"{day:%y%m%d}{leave.id.hex}", "leave_id": leave.id, "minutes": 0}
+    span = {"valid_from": max(first, leave.starts_at - BEFORE), "valid_until": min(last, leave.ends_at)}
     return _given(session, user, leave.pupil_id, given | span, now)
 
 
@@ -184,7 +188,7 @@ def due(user: User, school: School, now: datetime) -> list[Due]:
     query = (
         people.visible_pupils(user)
         .join(Leave, Leave.pupil_id == Pupil.id)
-        .outerjoin(GatePass, GatePass.leave_id == Leave.id)
+        .outerjoin(GatePass, and_(GatePass.leave_id == Leave.id, GatePass.valid_until > now))
         .add_columns(Leave, GatePass)
         .where(Leave.state == LeaveState.APPROVED, Leave.ends_at > now, Leave.starts_at < midnight)
         .where(_of_their_own(user))

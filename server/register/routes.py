@@ -271,7 +271,8 @@ def paper(code: str) -> ResponseReturnValue:
     """The paper: A6, with a code that a phone's camera opens."""
     shown = passes.paper(guard.the_user(), code, clock.now())
     square = passes.square(url_for("register.check", code=shown.code, _external=True))
-    return render_template("register/paper.html", paper=shown, square=square)
+    day = clock.local_day(shown.given.valid_from, guard.the_school().timezone)
+    return render_template("register/paper.html", paper=shown, square=square, day=day)
 
 
 @bp.get("/p/<code>")

@@ -1,7 +1,11 @@
 """What the register's templates call: names of sessions, reasons and states, and the mark of the live stream."""
 
+import datetime as dt
+
 from flask import Blueprint, current_app
 from flask_babel import lazy_gettext as _
+
+from server import clock, web
 
 YEARS = range(1970, 2201)
 SESSIONS = {
@@ -41,7 +45,7 @@ PASSES = {
 
 def init(bp: Blueprint) -> None:
     """Give the templates these words."""
-    for filter_ in (session_words, reason_words, mark_words, leave_words):
+    for filter_ in (session_words, reason_words, mark_words, leave_words, moment_words):
         bp.add_app_template_filter(filter_)
     bp.add_app_template_global(PASSES, "pass_words")  # type: ignore[arg-type]
     bp.add_app_template_global(wall_time)
@@ -71,6 +75,12 @@ def mark_words(mark: str) -> str:
 def leave_words(kind: str) -> str:
     """What kind of leave."""
     return str(LEAVE.get(kind, kind))
+
+
+def moment_words(moment: dt.datetime, day: dt.date) -> str:
+    """07:52, with the date when it is not of that day."""
+    made = clock.local_day(moment, web.timezone())
+    return web.hours(moment) if made == day else f"{web.day_words(made)} {web.hours(moment)}"
 
 
 def wall_time(seconds: int) -> str:

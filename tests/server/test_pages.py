@@ -116,7 +116,7 @@ MOST_STATEMENTS = {
     "/": 27,
     "/classes": 10,
     "class": 13,
-    "pupil": 22,
+    "pupil": 24,
     "/find?state=in_school": 13,
     "/texts": 9,
     "/phone": 9,
