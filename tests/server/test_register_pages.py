@@ -76,7 +76,7 @@ def test_a_correction_without_a_reason_keeps_what_was_typed_and_changes_nothing(
 def test_today_names_who_must_be_looked_for_and_which_registers_are_open(site: Site, teacher: Visitor) -> None:
     office = site.visitor("wangmin")
     office.post("/language", locale="en")
-    assert "2 registers are overdue 10 (1) , 10 (2)" in plain(office.text("/"))  # begun at 07:20; 8 began at 07:45
+    assert "2 registers are overdue 10 (1), 10 (2)" in plain(office.text("/"))  # begun at 07:20; 8 began at 07:45
     assert "overdue" not in plain(teacher.text("/"))
     guard = site.visitor("menwei")
     pupil_id, name = of_class(site, 1)[3]
