@@ -69,7 +69,7 @@ def _page(room: SchoolClass) -> str:
         register=_register(room, day, lesson.name),
         bar=_bar(looked, now),
         late=max(1, (second - lesson.starts) // 60) if lesson.starts < second < lesson.ends else 5,
-        may=service.may_correct(user, school, room, day),
+        may=service.may_correct(user, school, room, day) and rules.is_open(lesson, second),
     )
 
 

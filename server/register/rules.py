@@ -9,6 +9,7 @@ from server.attendance import rules as days
 from server.calendar import rules as bells
 
 MINUTE = 60
+EARLY = 30  # minutes before the bell from which on a register can be taken: nobody is present in advance
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,17 @@ def gone(day: days.Day, session: bells.Session) -> bool:
     return last is not None and last.left is not None and last.left < session.ends
 
 
-def pick(sessions: Sequence[bells.Session], now: int, *, asked: str = "", early: int = 30) -> bells.Session | None:
-    """The session whose register is taken: the one asked for, else the newest begun, from `early` minutes before on."""
+def pick(sessions: Sequence[bells.Session], now: int, *, asked: str = "") -> bells.Session | None:
+    """The session whose register is taken: the one asked for, else the newest that can be taken already."""
     ordered = bells.in_order(sessions)
     by_name = next((each for each in ordered if each.name == asked), None)
-    begun = [each for each in ordered if each.starts - early * MINUTE <= now]
+    begun = [each for each in ordered if is_open(each, now)]
     return by_name or (begun[-1] if begun else next(iter(ordered), None))
+
+
+def is_open(session: bells.Session, now: int) -> bool:
+    """Whether something can be seen of this session already."""
+    return now >= session.starts - EARLY * MINUTE
 
 
 def overdue(sessions: Iterable[bells.Session], now: int, policy: RegisterPolicy) -> list[bells.Session]:

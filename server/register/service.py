@@ -25,7 +25,7 @@ from server.leave.models import Leave, LeaveKind, LeaveState
 from server.notify import service as notify
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
-from server.register import sheet
+from server.register import rules, sheet
 from server.register.models import ClassRegister, RegisterEntry
 from server.register.rules import Found, RegisterPolicy
 from server.schools.models import School
@@ -239,6 +239,8 @@ def _allowed(session: Session, user: User, place: Place) -> School:
     school = session.get_one(School, user.school_id)
     if not may_take(user, place.room) or not may_correct(user, school, place.room, place.day):
         raise NotAllowed
+    if not rules.is_open(place.session, clock.local_seconds(clock.now(), place.day, school.timezone)):
+        raise NoSuchSession("These lessons are still to come: a register is taken of what can be seen.")
     return school
 
 

@@ -161,8 +161,9 @@ def test_undo_goes_one_step_back_and_a_second_click_none(pupils) -> None:
             assert service.undo(session, user_in(session), place_in(session), late.id, clock.now()) is expected
     assert verdict(pupils[0])["state"] == "absent"
     with pytest.raises(NotFound), transaction() as session:
-        afternoon = service.place_of(user_in(session), place_in(session).room, gate.DAY, "pm")
-        service.undo(session, user_in(session), afternoon, late.id, clock.now())
+        yesterday = gate.DAY - timedelta(days=1)
+        there = service.place_of(user_in(session), place_in(session).room, yesterday, "am")
+        service.undo(session, user_in(session), there, late.id, clock.now())
 
 
 def user_in(session, login: str = "teacher") -> User:
@@ -263,7 +264,8 @@ def differences(login: str = "teacher") -> lists.Differences:
 
 def test_forgotten_taps_are_listed_and_weekly_forgetters_counted_by_day(pupils) -> None:
     say(pupils[0], "present")
-    say(pupils[0], "present", session="pm")
+    with pytest.raises(service.NoSuchSession):
+        say(pupils[0], "present", session="pm")  # nobody is present in advance
     for back in (1, 2):
         day = gate.DAY - timedelta(days=back)
         say(pupils[0], "present", day=day, reason="补登")
