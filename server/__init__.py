@@ -24,6 +24,7 @@ FEATURES = (
     "outbox",
     "notify",
     "absence",
+    "leavedesk",
     "transfer",
     "live",
     "overview",
