@@ -9,6 +9,7 @@ from server import clock
 from server.absence import service as absence
 from server.db import transaction
 from server.jobs import every
+from server.leavedesk import inbound as leavedesk
 from server.outbox import inbound, rules
 from server.outbox.models import InboundText
 
@@ -22,7 +23,7 @@ def _stop(_session: Session, reply: InboundText, _now: datetime) -> str | None:
 
 
 # In order; each says as what it took the reply, or None when it is nothing for it.
-HANDLERS: tuple[Handler, ...] = (_stop, absence.answer)
+HANDLERS: tuple[Handler, ...] = (_stop, absence.answer, leavedesk.answer)
 
 
 @every(seconds=1)

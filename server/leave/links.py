@@ -34,7 +34,11 @@ class Holder:
 def token(guardian: Guardian, pupil_id: uuid.UUID, ends: datetime) -> str:
     """The unguessable part of a link. With another number of the guardian it is worth nothing any more."""
     head = _HEAD.pack(guardian.id.bytes, pupil_id.bytes, clock.to_millis(ends) // 1000)
-    return base64.urlsafe_b64encode(head + _signature(head, guardian)).rstrip(b"=").decode()
+    return _written(head + _signature(head, guardian))
+
+
+def _written(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def holder(session: Session, text: str, now: datetime) -> Holder:
@@ -63,7 +67,7 @@ def _parts(text: str) -> tuple[bytes, bytes]:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise NotFound from None
-    if len(raw) != _HEAD.size + _SIGN:
+    if len(raw) != _HEAD.size + _SIGN or _written(raw) != text:
         raise NotFound
     return raw[: _HEAD.size], raw[_HEAD.size :]
 
