@@ -9,9 +9,11 @@ from flask_babel import lazy_gettext as _
 
 from server.accounts import guard
 from server.accounts import service as accounts
+from server.leave.access import READERS
 
 STAFF = frozenset[str]()  # everybody who logs in
 OFFICE = frozenset({"office", "head", "operator"})
+LEAVE = ("leavedesk.new", "leavedesk.trip", "leavedesk.one")
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,13 @@ DEMO = Place("overview.phone_list", "device-mobile", _("Phone"), under=("overvie
 MORE = Place("overview.more", "dots", _("More"))
 
 GROUPS: tuple[tuple[Any, tuple[Place, ...]], ...] = (
-    (_("The school day"), ()),
+    (
+        _("The school day"),
+        (
+            Place("leavedesk.page", "file-text", _("Leave"), _("Requests, who is away, trips"), READERS, LEAVE),
+            Place("leavedesk.warnings", "history", _("Away often"), _("Pupils somebody should ask about"), READERS),
+        ),
+    ),
     (_("Reports"), ()),
     (_("Gates"), (Place("gates.page", "router", _("Gates"), _("Whether each gate and reader works"), OFFICE),)),
     (_("Setting up"), ()),

@@ -17,6 +17,9 @@ from server.gates import credentials, selftests
 from server.gates.models import SpoolGap
 from server.gates.rules import ANSWER
 from server.gates.words import Words, of_fault
+from server.leave import access
+from server.leavedesk import lists as leave
+from server.leavedesk import warn
 from server.overview.service import Counts, Gate
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
@@ -65,6 +68,7 @@ def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
         found += _gaps(user.school_id, known)
         found += _refused(user.school_id, day, known.gates)
         found += _credentials(known.gates)
+    found += _leave(user)
     if known.failed_texts:
         found.append(Todo("failed", known.failed_texts))
     return found
@@ -76,6 +80,19 @@ def _unexplained(user: User, day: dt.date, count: int) -> Iterator[Todo]:
         missing = query.where(PupilDay.status == Status.UNEXPLAINED)
         rows = db.session.execute(missing.order_by(SchoolClass.grade, SchoolClass.name, Pupil.seat).limit(NAMED))
         yield Todo("unexplained", count, pupils=tuple((row[0], row[1]) for row in rows))
+
+
+def _leave(user: User) -> Iterator[Todo]:
+    """Requests that have waited too long, and pupils who are away so long or so often that somebody should ask."""
+    if not access.reads_any(user):
+        return
+    late = leave.waiting(user, clock.now())
+    if late:
+        named = tuple((row.pupil, row.room) for row in late[:NAMED])
+        yield Todo("leave", len(late), late[0].leave.asked_at, pupils=named)
+    away = [(pupil, room) for warning, pupil, room in warn.unseen(user) if warning.urgent]
+    if away:
+        yield Todo("away", len(dict.fromkeys(pupil.id for pupil, _room in away)), pupils=tuple(away[:NAMED]))
 
 
 def _silent(gates: list[Gate]) -> Iterator[Todo]:
