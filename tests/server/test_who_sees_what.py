@@ -18,6 +18,10 @@ from server.attendance.models import PupilDay
 from server.calendar.models import BellTime
 from server.db import db, transaction
 from server.gates.models import Caretaker, Gateway
+from server.leave import files
+from server.leave.models import Leave, LeaveKind, LeaveState
+from server.leavedesk.models import AbsenceWarning
+from server.leavedesk.rules import WarningKind
 from server.outbox.models import OutboxText, PhoneText, TextState
 from server.people.models import Guardian, Guardianship, Pupil, Relation, SchoolClass
 from server.schools.models import School
@@ -26,11 +30,20 @@ from tests.server.site import Site, Visitor
 
 # Pages without a place in the school: files, the login, receipts (which ask for a secret of their own), and the
 # stream, which says that something has changed and never what.
-NOT_WALKED = {"static", "accounts.login", "accounts.log_in", "accounts.log_out", "accounts.language"} | {
-    "outbox.receipt",
-    "outbox.reply",
-    "live.stream",
-}
+NOT_WALKED = (
+    {"static", "accounts.login", "accounts.log_in", "accounts.log_out", "accounts.language"}
+    | {
+        "outbox.receipt",
+        "outbox.reply",
+        "live.stream",
+    }
+    | {  # pages behind a signed link, which is its holder's only right: tests/server/test_leave_pages.py
+        "leavedesk.link_landing",
+        "leavedesk.link_open",
+        "leavedesk.link_ask",
+        "leavedesk.link_withdraw",
+    }
+)
 QUERIES = ("", "?state=in_school", "?state=missing", "?state=delivered", "?q=2026", "?q=131", "?day=2026-11-24")
 FOREIGN = ("外校生", "外校母", "9（9）班外校", "外校东门", "外校中学", "外校正文")
 
@@ -48,6 +61,9 @@ class Known:
         default_factory=list
     )  # of the other school: whoever sees a school's gates sees all of them
     caretakers: list[str] = field(default_factory=list)
+    leaves: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
 
 
@@ -58,6 +74,7 @@ def site(settings: config.Config, morning: None) -> Iterator[Site]:
     with site.app.app_context():
         _name_uniquely()
         _second_school()
+        _leave()
         with transaction():
             for login, (grants, _sees) in staff(site).items():
                 create_user("mingde", login, login, sample.PASSWORD, grants)
@@ -124,6 +141,22 @@ def _second_school() -> None:
         session.add(PhoneText(text_id=text.id, recipient=text.recipient, phone=phone, body="外校正文", received_at=at))
 
 
+def _leave() -> None:
+    """A leave with a file and a warning for the first pupil of each class, in both schools."""
+    at = sample.moment(7, 40)
+    with transaction() as session:
+        firsts = {pupil.class_id: pupil for pupil in session.scalars(select(Pupil).order_by(Pupil.number.desc()))}
+        for pupil in firsts.values():
+            row = Leave(school_id=pupil.school_id, pupil_id=pupil.id, kind=LeaveKind.SICK, state=LeaveState.ASKED)
+            row.starts_at, row.ends_at, row.asked_at = sample.moment(24, 0), sample.moment(48, 0), at
+            row.reason = f"{pupil.name}发烧"
+            warning = AbsenceWarning(school_id=pupil.school_id, pupil_id=pupil.id, kind=WarningKind.IN_A_ROW, count=3)
+            warning.since, warning.date, warning.urgent, warning.made_at = sample.DAY, sample.DAY, True, at
+            session.add_all([row, warning])
+            session.flush()
+            files.add(session, row, f"{pupil.name}.pdf", b"%PDF-1.7", None, at)
+
+
 def classes_of(site: Site, school_id: str) -> list[Known]:
     """The classes of a school in the order of site.classes."""
     with site.app.app_context():
@@ -138,6 +171,12 @@ def classes_of(site: Site, school_id: str) -> list[Known]:
         for text in _all(OutboxText, school_id):
             if text.state != TextState.QUEUED:
                 place[text.pupil_id].recipients.append(text.recipient)
+        for leave in _all(Leave, school_id):
+            place[leave.pupil_id].leaves.append(str(leave.id))
+            for file in files.of(leave.id):
+                place[leave.pupil_id].files.append(f"{leave.id} {file.id}")
+        for warning in _all(AbsenceWarning, school_id):
+            place[warning.pupil_id].warnings.append(str(warning.id))
         if school_id != "mingde":
             for known in found.values():
                 known.gates = ["gate-far"]
@@ -155,8 +194,12 @@ def addresses(rule: Rule, known: Known) -> list[str]:
     if "contact_id" in rule.arguments:
         pairs = [pair.split() for pair in known.contacts]
         return [_filled(rule, pupil_id=pupil, contact_id=contact) for pupil, contact in pairs]
+    if "file_id" in rule.arguments:
+        pairs = [pair.split() for pair in known.files]
+        return [_filled(rule, leave_id=leave, file_id=file) for leave, file in pairs]
     holds = {"class_id": [known.class_id], "pupil_id": known.pupils, "recipient": known.recipients}
     holds |= {"gateway_id": known.gates, "caretaker_id": known.caretakers}
+    holds |= {"leave_id": known.leaves, "warning_id": known.warnings}
     [place] = rule.arguments
     return [_filled(rule, **{place: value}) for value in holds[place]]
 
@@ -240,6 +283,9 @@ def test_pages_of_a_class_or_a_pupil_open_to_those_who_look_after_it_alone(site:
                         open_ = open_ and any(grant.role in may_call for grant in grants) and code != 404
                     elif rule.endpoint == "overview.phone":
                         open_ = len(sees) == len(classes)
+                    elif rule.endpoint.startswith("leavedesk."):  # a form without its fields is refused: 422
+                        open_ = open_ and any(grant.role in may_call for grant in grants)
+                        code = 200 if method == "POST" and code in {303, 422} else code
                     assert (code == 200) == open_ and (open_ or code in {403, 404}), f"{login}: {method} {url} {code}"
                     assert open_ or not [name for name in known.names if name in body], f"{login}: {url}"
 
