@@ -69,6 +69,7 @@ def file() -> tuple[str, bytes] | None:
     if sent is None or not sent.filename:
         return None
     content = sent.stream.read(files.LARGEST + 1)
+    sent.close()
     try:
         files.checked(content)
     except files.BadFile as error:
