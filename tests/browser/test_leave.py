@@ -18,7 +18,7 @@ from server.schools.models import School
 from tests import sample
 from tests.browser.conftest import Served, choose, keep
 from tests.browser.test_axe import violations
-from tests.browser.test_fit import NAMELESS, SIDEWAYS, TOO_SMALL
+from tests.browser.test_fit import DOUBLED, NAMELESS, SIDEWAYS, TOO_SMALL, UNDER_THE_FOOT
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
@@ -116,6 +116,8 @@ def test_every_page_of_the_desk_fits_and_can_be_used(served: Served, opened: Ope
         for check in (TOO_SMALL, NAMELESS):
             assert page.evaluate(check) == [], name
         assert page.evaluate(SIDEWAYS) <= 0, name
+        assert page.evaluate(DOUBLED) == [], name
+        assert size == "desktop" or page.evaluate(UNDER_THE_FOOT) <= 0, name
         assert violations(page) == [], name
         if language == "zh-CN" and size != "small":
             keep(page, f"leave-{name}-{size}")
