@@ -24,6 +24,7 @@ FEATURES = (
     "outbox",
     "notify",
     "absence",
+    "rollcall",
     "transfer",
     "live",
     "overview",

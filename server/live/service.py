@@ -15,6 +15,7 @@ from server.accounts import service as accounts
 from server.db import db
 from server.gates.models import Gateway
 from server.outbox.models import OutboxText
+from server.rollcall.models import RollCall, Visit
 from server.taps.models import Tap
 
 POLL = 0.3  # seconds between two questions to the database while somebody watches
@@ -132,12 +133,14 @@ class Hub:
 
 
 def newest(school_id: str) -> str:
-    """A value that is another one after each tap, change of a text, or word from a gate."""
+    """A value that is another one after each tap, change of a text, word from a gate, tick of a roll, or visitor."""
     tap = select(func.max(Tap.received_at)).where(Tap.school_id == school_id).scalar_subquery()
     text = select(func.max(OutboxText.changed_at)).where(OutboxText.school_id == school_id).scalar_subquery()
     heard = select(func.max(Gateway.heard_at)).where(Gateway.school_id == school_id).scalar_subquery()
     online = select(func.count()).where(Gateway.school_id == school_id, Gateway.online.is_(True)).scalar_subquery()
-    row = db.session.execute(select(tap, text, heard, online)).one()
+    roll = select(func.max(RollCall.changed_at)).where(RollCall.school_id == school_id).scalar_subquery()
+    visit = select(func.max(Visit.changed_at)).where(Visit.school_id == school_id).scalar_subquery()
+    row = db.session.execute(select(tap, text, heard, online, roll, visit)).one()
     return "-".join(str(clock.to_millis(part) if isinstance(part, datetime) else part) for part in row)
 
 

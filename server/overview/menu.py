@@ -11,6 +11,7 @@ from server.accounts import guard
 from server.accounts import service as accounts
 
 STAFF = frozenset[str]()  # everybody who logs in
+DESK = frozenset({"guard", "office", "head"})
 OFFICE = frozenset({"office", "head", "operator"})
 
 
@@ -47,7 +48,20 @@ DEMO = Place("overview.phone_list", "device-mobile", _("Phone"), under=("overvie
 MORE = Place("overview.more", "dots", _("More"))
 
 GROUPS: tuple[tuple[Any, tuple[Place, ...]], ...] = (
-    (_("The school day"), ()),
+    (
+        _("The school day"),
+        (
+            Place(
+                "rollcall.inside",
+                "users-group",
+                _("Who is inside"),
+                _("By class, and a list to print"),
+                under=("rollcall.inside_list",),
+            ),
+            Place("rollcall.page", "flag", _("Roll call"), _("Evacuations and drills")),
+            Place("rollcall.visitors", "id-badge", _("Visitors and staff"), _("Sign in and out"), DESK),
+        ),
+    ),
     (_("Reports"), ()),
     (_("Gates"), (Place("gates.page", "router", _("Gates"), _("Whether each gate and reader works"), OFFICE),)),
     (_("Setting up"), ()),

@@ -20,6 +20,9 @@ from server.gates.words import Words, of_fault
 from server.overview.service import Counts, Gate
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
+from server.rollcall import desk
+from server.rollcall import service as rollcall
+from server.rollcall.models import StaffMember
 from server.taps.models import RefusedPayload, Tap
 
 MOST_CARDS = 3
@@ -57,7 +60,7 @@ class Known:
 
 def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
     """What needs a person, the most urgent first. Gates and cards are shown to those who see the whole school."""
-    found = list(_unexplained(user, day, known.counts.of[Status.UNEXPLAINED]))
+    found = [*_roll(user), *_visitors(user), *_unexplained(user, day, known.counts.of[Status.UNEXPLAINED])]
     if accounts.scope_of(user).whole:
         found += _silent(known.gates)
         found += _faults(user.school_id, day, known)
@@ -68,6 +71,19 @@ def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
     if known.failed_texts:
         found.append(Todo("failed", known.failed_texts))
     return found
+
+
+def _roll(user: User) -> Iterator[Todo]:
+    """The roll call that runs; `count`: to how many of its parts this user was sent."""
+    session = db.session()
+    roll = rollcall.running(session, user.school_id)
+    if roll is not None and (rollcall.may_start(user) or rollcall.visible_parts(session, user, roll)):
+        yield Todo("roll", len(rollcall.sent_to(session, user)), roll.started_at, reason=roll.kind)
+
+
+def _visitors(user: User) -> Iterator[Todo]:
+    for visit in desk.waiting(user, clock.now()):
+        yield Todo("visitor", at=visit.arrived_at, reason=visit.name, gate=visit.host_name)
 
 
 def _unexplained(user: User, day: dt.date, count: int) -> Iterator[Todo]:
@@ -94,10 +110,11 @@ def _faults(school_id: str, day: dt.date, known: Known) -> Iterator[Todo]:
 
 
 def _cards(school_id: str, day: dt.date, known: Known) -> Iterator[Todo]:
-    """Cards that nobody holds, and cards reported lost: the newest tap of each."""
+    """Cards that nobody holds, and cards reported lost: the newest tap of each. A badge is a colleague's."""
+    badges = select(StaffMember.card).where(StaffMember.school_id == school_id, StaffMember.card.is_not(None))
     newest = (
         select(Tap.card, func.max(Tap.at).label("at"), func.max(Tap.gateway_id).label("gate"), func.count().label("n"))
-        .where(Tap.school_id == school_id, Tap.day == day, Tap.pupil_id.is_(None))
+        .where(Tap.school_id == school_id, Tap.day == day, Tap.pupil_id.is_(None), Tap.card.not_in(badges))
         .group_by(Tap.card)
         .order_by(func.max(Tap.at).desc())
         .limit(MOST_CARDS)
