@@ -191,7 +191,7 @@ def remove_staff(session: Session, user: User, staff_id: uuid.UUID) -> None:
 
 
 def waiting(user: User, now: datetime) -> list[Visit]:
-    """Visitors whose host got no text: the host reads it on Today, or the desk and office if the host has no account."""
+    """Visitors whose host got no text: it is said on Today: to the host, or to the desk if there is no account."""
     query = select(Visit, StaffMember.user_id).outerjoin(StaffMember, StaffMember.id == Visit.host_id)
     query = query.where(Visit.school_id == user.school_id, Visit.left_at.is_(None), Visit.texted.is_(False))
     rows = db.session.execute(query.where(Visit.arrived_at > now - LASTS).order_by(Visit.arrived_at)).all()

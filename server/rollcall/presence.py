@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import Select, and_, select
 from sqlalchemy.orm import Session
@@ -56,8 +57,8 @@ def pupils(session: Session, school: School, which: Select[Pupil, SchoolClass], 
     """Those of these pupils who are or may be inside."""
     day = clock.local_day(now, school.timezone)
     blind, usual = _blind_until(school, day, now), _usual_status(school.id, day)
-    query = which.outerjoin(PupilDay, and_(PupilDay.pupil_id == Pupil.id, PupilDay.date == day))
-    query = query.add_columns(PupilDay).order_by(Pupil.seat, Pupil.number)
+    with_day = which.outerjoin(PupilDay, and_(PupilDay.pupil_id == Pupil.id, PupilDay.date == day))
+    query: Any = with_day.add_columns(PupilDay).order_by(Pupil.seat, Pupil.number)
     sights = sights_on(session, school.id, day)
     found = []
     for pupil, _class, row in session.execute(query):

@@ -100,7 +100,7 @@ def upgrade() -> None:
     )
 
 
-def _table(name: str, *parts: sa.Column | sa.Constraint, indexes: tuple[list[str], ...] = ()) -> None:
+def _table(name: str, *parts: sa.schema.SchemaItem, indexes: tuple[list[str], ...] = ()) -> None:
     op.create_table(
         name,
         sa.Column("id", sa.Uuid(), nullable=False),
