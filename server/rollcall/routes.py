@@ -44,7 +44,7 @@ def inside() -> ResponseReturnValue:
         now=now,
         classes=people.visible_classes(user),
         counts=counts,
-        none=Tally(),
+        nobody=Tally(),
         disputed=disputed,
         roll=service.running(session, school.id),
         whole=accounts.scope_of(user).whole,

@@ -7,11 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import delete, select
 
-from server.accounts.rules import Grant
-from server.accounts.service import create_user
 from server.db import db, transaction
 from server.rollcall.models import RollCall, RollEntry, RollTick
-from tests import sample
 from tests.browser.conftest import Served, Watch, choose, keep
 from tests.browser.test_axe import violations
 from tests.browser.test_fit import DOUBLED, NAMELESS, SIDEWAYS, TOO_SMALL

@@ -414,3 +414,15 @@ def test_the_pages_take_few_questions_whatever_the_size(site: Site, office: Visi
         with site.statements() as asked:
             office.text(page)
         assert len(asked) <= most, (page, len(asked))
+
+
+def test_a_class_and_a_staff_room_with_nobody_inside_count_nought(site: Site, office: Visitor) -> None:
+    with site.app.app_context(), transaction() as session:
+        for day in session.scalars(select(PupilDay).where(PupilDay.date == sample.DAY)):
+            day.status, day.inside = "excused", False
+    page = " ".join(office.text("/inside").split())
+    assert page.count("<td><b>0</b></td>") == 4
+    assert page.count("<dd>0</dd>") == 4  # pupils in school and perhaps, visitors, staff
+    assert office.get("/inside/list").status_code == 200
+    url = start(office)
+    assert office.get(url).status_code == office.get(f"{url}/report").status_code == 200
