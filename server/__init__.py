@@ -27,6 +27,7 @@ FEATURES = (
     "transfer",
     "live",
     "overview",
+    "policies",
 )
 
 # The file names by which a feature hooks itself in; each is optional.

@@ -11,6 +11,7 @@ from server.accounts import guard
 from server.accounts import service as accounts
 
 STAFF = frozenset[str]()  # everybody who logs in
+SETTERS = frozenset({"office", "head"})
 OFFICE = frozenset({"office", "head", "operator"})
 
 
@@ -50,7 +51,13 @@ GROUPS: tuple[tuple[Any, tuple[Place, ...]], ...] = (
     (_("The school day"), ()),
     (_("Reports"), ()),
     (_("Gates"), (Place("gates.page", "router", _("Gates"), _("Whether each gate and reader works"), OFFICE),)),
-    (_("Setting up"), ()),
+    (
+        _("Setting up"),
+        (
+            Place("calendar.page", "calendar", _("Calendar"), _("Terms, days off, bells"), SETTERS),
+            Place("policies.page", "settings", _("Settings"), _("When somebody is late, who is told what"), SETTERS),
+        ),
+    ),
 )
 
 

@@ -1,0 +1,86 @@
+"""The settings pages: all policies, and one with its fields and history."""
+
+import datetime as dt
+from typing import Any
+
+from babel.dates import get_day_names
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
+from flask_babel import gettext as _
+
+from server import clock, settings
+from server.accounts import guard
+from server.db import db, transaction
+from server.policies import service
+from server.policies.words import POLICIES, Shown
+
+bp = Blueprint("policies", __name__, template_folder="templates")
+
+
+@bp.get("/settings")
+def page() -> ResponseReturnValue:
+    """All policies, or the one that is asked for."""
+    service.check(guard.the_user())
+    name = request.args.get("of", "")
+    if name:
+        return _one(service.shown(name))
+    return render_template("policies/all.html", policies=[(settings.name_of(each.kind), each) for each in POLICIES])
+
+
+@bp.post("/settings")
+def change() -> ResponseReturnValue:
+    """Set a policy; what cannot be taken is said at its field."""
+    user = guard.the_user()
+    service.check(user)
+    policy = service.shown(request.form.get("of", ""))
+    try:
+        with transaction():
+            again = service.change(user, policy, request.form)
+    except service.BadField as error:
+        db.session.rollback()
+        return _one(policy, error=error), 422
+    return redirect(url_for("policies.page", of=settings.name_of(policy.kind), done=again), 303)
+
+
+def _one(policy: Shown, *, error: service.BadField | None = None) -> str:
+    school = guard.the_school()
+    today = clock.local_day(clock.now(), school.timezone)
+    return render_template(
+        "policies/one.html",
+        policy=policy,
+        name=settings.name_of(policy.kind),
+        lines=service.lines(school, policy.kind, today),
+        past=service.past(school, policy.kind, today),
+        today=today,
+        typed=request.form,
+        error=error,
+        done=request.args.get("done", type=int) if error is None else None,
+    )
+
+
+@bp.app_template_filter()
+def setting_words(value: Any, line: service.Line) -> str:
+    """A value as people say it."""
+    if line.sort == "yes":
+        return _("yes") if value else _("no")
+    if line.sort == "time":
+        return f"{value // 60:02}:{value % 60:02}"
+    if line.sort == "weekday":
+        return weekday_words()[value]
+    if isinstance(value, list | tuple):
+        return ", ".join(str(each) for each in value) or _("none")
+    return f"{value} {line.words.unit}".strip()
+
+
+@bp.app_template_global()
+def weekday_words() -> list[str]:
+    """Monday to Sunday in full."""
+    names = get_day_names("wide", locale="zh_Hans_CN" if str(get_locale()).startswith("zh") else "en")
+    return [names[day] for day in range(7)]
+
+
+@bp.app_template_global()
+def iso(day: dt.date) -> str:
+    """As a date field wants it."""
+    return day.isoformat()
