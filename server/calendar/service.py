@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session as Database
@@ -86,8 +87,11 @@ def _all_on(school_id: str, day: date) -> list[tuple[rules.Session, ...]]:
 
 def _special(school_id: str, day: date) -> rules.Special | None:
     row = db.session.execute(_SPECIAL, {"school": school_id, "day": day}).first()
-    if row is None:
-        return None
+    return special_of(row) if row else None
+
+
+def special_of(row: Any) -> rules.Special:
+    """A single day as the rules see it."""
     own = tuple((timetable, rules.Session(name, starts, ends)) for timetable, name, starts, ends in row.bells or ())
     return rules.Special(row.kind != DayKind.OFF, row.as_weekday, row.until, own)
 
@@ -95,6 +99,12 @@ def _special(school_id: str, day: date) -> rules.Special | None:
 def _weekday(school_id: str, day: date, special: rules.Special | None) -> int | None:
     terms = db.session.execute(_TERMS, {"school": school_id})
     return rules.weekday(day, terms=[(term.starts, term.ends) for term in terms], special=special)
+
+
+def bells_of(school_id: str) -> dict[str, list[rules.Bell]]:
+    """The bells of every timetable; the default one has some always."""
+    found = _bells(school_id)
+    return {rules.DEFAULT_TIMETABLE: list(rules.DEFAULT_BELLS)} | found
 
 
 def _bells(school_id: str) -> dict[str, list[rules.Bell]]:
@@ -136,20 +146,20 @@ def add_term(session: Database, school_id: str, *, name: str, starts: date, ends
 def set_off(session: Database, school_id: str, *, days: Iterable[date], label: str = "") -> None:
     """Make each of these dates a day off, whatever it was set to before."""
     for day in days:
-        _set_day(session, CalendarDay(school_id=school_id, date=day, kind=DayKind.OFF, label=label))
+        set_day(session, CalendarDay(school_id=school_id, date=day, kind=DayKind.OFF, label=label))
 
 
 def set_make_up(session: Database, school_id: str, *, day: date, as_weekday: int, label: str = "") -> None:
     """Make a date a school day with the lessons of a weekday (调休)."""
     kind = DayKind.SCHOOL
-    _set_day(session, CalendarDay(school_id=school_id, date=day, kind=kind, as_weekday=as_weekday, label=label))
+    set_day(session, CalendarDay(school_id=school_id, date=day, kind=kind, as_weekday=as_weekday, label=label))
 
 
 def set_half(session: Database, school_id: str, *, day: date, until: int, label: str = "") -> None:
     """Let nothing begin on a date from `until` on (seconds after midnight). Raises BadCalendar."""
     if not 0 < until < 86_400:
         raise BadCalendar("a half day ends on the same day; write when, as in 12:00")
-    _set_day(session, CalendarDay(school_id=school_id, date=day, kind=DayKind.HALF, until=until, label=label))
+    set_day(session, CalendarDay(school_id=school_id, date=day, kind=DayKind.HALF, until=until, label=label))
 
 
 def set_exam(
@@ -159,7 +169,7 @@ def set_exam(
     for _timetable, each in bells:
         _check_hours(each)
     own = [[timetable, each.name, each.starts, each.ends] for timetable, each in bells]
-    _set_day(session, CalendarDay(school_id=school_id, date=day, kind=DayKind.EXAM, bells=own, label=label))
+    set_day(session, CalendarDay(school_id=school_id, date=day, kind=DayKind.EXAM, bells=own, label=label))
 
 
 def set_ordinary(session: Database, school_id: str, *, day: date) -> None:
@@ -168,7 +178,8 @@ def set_ordinary(session: Database, school_id: str, *, day: date) -> None:
     passed(session, school_id, day, day)
 
 
-def _set_day(session: Database, day: CalendarDay) -> None:
+def set_day(session: Database, day: CalendarDay) -> None:
+    """Make a date what this row says, whatever it was set to before."""
     where = (CalendarDay.school_id == day.school_id, CalendarDay.date == day.date)
     session.execute(delete(CalendarDay).where(*where))
     session.add(day)

@@ -160,7 +160,7 @@ class Played:
 
     def days_before(self, words: str) -> int:
         """How long before the line's day a tap was that names its weekday: always in the seven days before."""
-        name = words.split()[0]
+        name = words.split(maxsplit=1)[0]
         return (self.line.date.weekday() - WEEK.index(name) - 1) % 7 + 1 if name in WEEK else 0
 
     def touch(self, words: str, received: datetime | None = None) -> None:

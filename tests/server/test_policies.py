@@ -51,7 +51,9 @@ def values(kind: type[Any], **changes: str) -> dict[str, str]:
 @pytest.fixture
 def office(site: Site) -> Visitor:
     """The office's visitor."""
-    return site.visitor("wangmin")
+    visitor = site.visitor("wangmin")
+    visitor.post("/language", locale="en")
+    return visitor
 
 
 def test_every_policy_of_every_feature_stands_on_the_page_with_words_for_each_field() -> None:
@@ -82,9 +84,8 @@ def test_each_page_shows_its_fields_with_their_values(office: Visitor) -> None:
     ],
 )
 def test_a_value_that_cannot_be_is_refused_at_its_field_and_nothing_is_set(
-    site: Site, field: str, text: str, says: str
+    site: Site, office: Visitor, field: str, text: str, says: str
 ) -> None:
-    office = site.visitor("wangmin", **{"Accept-Language": "en"})
     answer = office.post("/settings", **values(rules.Policy, early="9", **{field: text}))
     page = answer.get_data(as_text=True)
     assert answer.status_code == 422
