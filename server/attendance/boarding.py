@@ -12,6 +12,7 @@ from server import clock, settings
 from server.accounts.models import User
 from server.attendance import rules
 from server.attendance.models import PupilDay
+from server.audit import service as audit
 from server.calendar import rules as calendar_rules
 from server.calendar import service as calendar
 from server.calendar.rules import BoardingPolicy
@@ -117,12 +118,21 @@ def not_back(user: User, school: School, now: datetime) -> list[tuple[Pupil, Sch
     ]
 
 
+def boarders(user: User, school: School) -> list[tuple[Pupil, SchoolClass]]:
+    """All boarders whom the user looks after, by class."""
+    policy = settings.policy(school.id, BoardingPolicy)
+    query = people.visible_pupils(user).where(_boards(policy))
+    rows = db.session.execute(query.order_by(SchoolClass.grade, SchoolClass.name, Pupil.seat, Pupil.number))
+    return [(pupil, room) for pupil, room in rows]
+
+
 def set_boarder(user: User, pupil_id: uuid.UUID, *, boards: bool) -> Pupil:
     """Say of one pupil whether it boards; its days of this week are judged again. Raises NotFound."""
     pupil, _room = people.visible_pupil(user, pupil_id)
     pupil.boarder = boards
     session, school_id = db.session(), user.school_id
     today = calendar.today_of(session, school_id)
+    audit.record(user, "pupil.boards" if boards else "pupil.boards_no_more", f"pupil:{pupil.id}", clock.now())
     begins = calendar_rules.week_begins(today, settings.policy(school_id, BoardingPolicy))
     calendar.touched(session, school_id, _until(begins, today), pupil_id=pupil_id)
     return pupil

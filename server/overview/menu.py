@@ -55,6 +55,7 @@ GROUPS: tuple[tuple[Any, tuple[Place, ...]], ...] = (
         _("Setting up"),
         (
             Place("calendar.page", "calendar", _("Calendar"), _("Terms, days off, bells"), SETTERS),
+            Place("policies.boarders", "bed", _("Boarders"), _("Who sleeps at school, and who is not back"), SETTERS),
             Place("policies.page", "settings", _("Settings"), _("When somebody is late, who is told what"), SETTERS),
         ),
     ),

@@ -9,6 +9,7 @@ from sqlalchemy import and_, func, select
 from server import clock
 from server.accounts import service as accounts
 from server.accounts.models import User
+from server.attendance import boarding
 from server.attendance.models import PupilDay
 from server.attendance.rules import Status
 from server.cards.models import Card, CardState
@@ -20,6 +21,7 @@ from server.gates.words import Words, of_fault
 from server.overview.service import Counts, Gate
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
+from server.schools.models import School
 from server.taps.models import RefusedPayload, Tap
 
 MOST_CARDS = 3
@@ -65,6 +67,7 @@ def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
         found += _gaps(user.school_id, known)
         found += _refused(user.school_id, day, known.gates)
         found += _credentials(known.gates)
+    found += _not_back(user)
     if known.failed_texts:
         found.append(Todo("failed", known.failed_texts))
     return found
@@ -76,6 +79,15 @@ def _unexplained(user: User, day: dt.date, count: int) -> Iterator[Todo]:
         missing = query.where(PupilDay.status == Status.UNEXPLAINED)
         rows = db.session.execute(missing.order_by(SchoolClass.grade, SchoolClass.name, Pupil.seat).limit(NAMED))
         yield Todo("unexplained", count, pupils=tuple((row[0], row[1]) for row in rows))
+
+
+def _not_back(user: User) -> Iterator[Todo]:
+    """Boarders who should be in school by now."""
+    school = db.session.get_one(School, user.school_id)
+    missing = boarding.not_back(user, school, clock.now())
+    if missing:
+        due = boarding.deadline(school, clock.local_day(clock.now(), school.timezone))
+        yield Todo("not_back", len(missing), at=due, pupils=tuple(missing[:NAMED]))
 
 
 def _silent(gates: list[Gate]) -> Iterator[Todo]:

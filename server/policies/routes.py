@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 
 from server import clock, settings
 from server.accounts import guard
+from server.attendance import boarding
 from server.db import db, transaction
 from server.policies import service
 from server.policies.words import POLICIES, Shown
@@ -41,6 +42,42 @@ def change() -> ResponseReturnValue:
         db.session.rollback()
         return _one(policy, error=error), 422
     return redirect(url_for("policies.page", of=settings.name_of(policy.kind), done=again), 303)
+
+
+@bp.get("/boarders")
+def boarders() -> ResponseReturnValue:
+    """Who boards, and who of them is not back."""
+    return _boarders()
+
+
+@bp.post("/boarders")
+def set_boarders() -> ResponseReturnValue:
+    """Say by their numbers which pupils board, or board no more."""
+    user = guard.the_user()
+    service.check(user)
+    numbers = request.form.get("numbers", "").replace(",", " ").replace("，", " ").split()
+    found, unknown = service.by_numbers(user, numbers)
+    if unknown or not found:
+        sentence = _("No pupil has the number %(numbers)s. Nothing was changed.", numbers=", ".join(unknown) or "–")
+        return _boarders(problem=sentence), 422
+    with transaction():
+        for pupil_id in found:
+            boarding.set_boarder(user, pupil_id, boards=request.form.get("do") != "remove")
+    return redirect(url_for("policies.boarders"), 303)
+
+
+def _boarders(problem: str = "") -> str:
+    user, school = guard.the_user(), guard.the_school()
+    now = clock.now()
+    return render_template(
+        "policies/boarders.html",
+        rows=boarding.boarders(user, school),
+        missing={pupil.id for pupil, _room in boarding.not_back(user, school, now)},
+        due=boarding.deadline(school, clock.local_day(now, school.timezone)),
+        may_set=service.may_set(user),
+        problem=problem,
+        typed=request.form.get("numbers", ""),
+    )
 
 
 def _one(policy: Shown, *, error: service.BadField | None = None) -> str:

@@ -3,7 +3,8 @@
 import dataclasses
 import datetime as dt
 import enum
-from collections.abc import Mapping
+import uuid
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -17,6 +18,8 @@ from server.audit import service as audit
 from server.calendar import service as calendar
 from server.db import db
 from server.errors import NotAllowed, NotFound, Refused
+from server.people import service as people
+from server.people.models import Pupil
 from server.policies.words import FIELDS, POLICIES, Field, Shown
 from server.schools.models import School, SchoolPolicy
 
@@ -58,10 +61,22 @@ class Past:
     chosen: tuple[tuple[Line, Any], ...]
 
 
+def may_set(user: User) -> bool:
+    """Whether the user may set anything."""
+    return bool(MAY_SET & accounts.roles_of(user))
+
+
 def check(user: User) -> None:
     """Raises NotAllowed for those who may not set anything."""
-    if not MAY_SET & accounts.roles_of(user):
+    if not may_set(user):
         raise NotAllowed
+
+
+def by_numbers(user: User, numbers: Collection[str]) -> tuple[list[uuid.UUID], list[str]]:
+    """The visible pupils with these numbers, and the numbers that none of them has."""
+    rows = db.session.execute(people.visible_pupils(user).where(Pupil.number.in_(numbers)))
+    found = {pupil.number: pupil.id for pupil, _room in rows}
+    return list(found.values()), [each for each in numbers if each not in found]
 
 
 def shown(name: str) -> Shown:

@@ -19,6 +19,7 @@ from tests import sample
 from tests.server.site import Site, Visitor
 
 FRIDAY = sample.DAY + dt.timedelta(days=2)
+HOURS = {"timetable": "x", "name": "am", "starts": "08:00", "ends": "09:00", "since": "2026-09-01"}
 YESTERDAY = sample.DAY - dt.timedelta(days=1)
 
 
@@ -94,8 +95,9 @@ def test_a_make_up_day_gives_another_weekdays_lessons(site: Site, office: Visito
         ("day", {"day": "2026-11-26", "kind": "exam", "bells": "am 10:00-08:00"}, "must end after it starts"),
         ("terms", {"name": "", "starts": "2026-09-01", "ends": "2027-01-29"}, "Give the term a name"),
         ("terms", {"name": "1", "starts": "2026-09-01", "ends": "2026-08-01"}, "must not come before"),
-        ("bells", {"timetable": "x", "name": "", "starts": "08:00", "ends": "09:00", "since": "2026-09-01"}, "needs a name"),
-        ("bells", {"timetable": "", "name": "am", "starts": "08:00", "ends": "09:00", "since": "2026-09-01"}, "at most 32"),
+        ("bells", HOURS | {"name": ""}, "needs a name"),
+        ("bells", HOURS | {"timetable": ""}, "at most 32"),
+        ("bells", HOURS | {"ends": "08:00"}, "must end after it starts"),
         ("classes", {"timetable": "x"}, "Tick the classes"),
     ],
 )  # fmt: skip
@@ -161,7 +163,8 @@ def test_bells_count_from_their_date_and_undo_brings_the_old_ones_back(site: Sit
 def test_a_grade_gets_a_timetable_and_today_is_judged_again(site: Site, office: Visitor) -> None:
     change = done(office.post("/calendar/classes", timetable="寄宿", grade="8"))
     with site.app.app_context():
-        kept = dict(db.session.execute(select(SchoolClass.grade, SchoolClass.timetable)).tuples())
+        rows = db.session.execute(select(SchoolClass.grade, SchoolClass.timetable))
+        kept = {grade: timetable for grade, timetable in rows}
         assert kept == {8: "寄宿", 10: "senior"}
     assert stale(site) == [sample.DAY]
     office.post("/calendar/undo", change=change)
