@@ -146,8 +146,8 @@ def _write(session: Session, change: CalendarChange) -> None:
 
 def _put(session: Session, school_id: str, part: Part, key: list[str], values: Values | None) -> None:
     if part is Part.CLASSES:
-        where = (_class.c.school_id == school_id, _class.c.id == uuid.UUID(key[0]))
-        session.execute(update(_class).where(*where).values(**(values or {})))
+        mine = _class.c.school_id == school_id
+        session.execute(update(_class).where(mine, _class.c.id == uuid.UUID(key[0])).values(**(values or {})))
         return
     rows, names, _fields = _ROWS[part]
     named = {name: _stored(rows.c[name], value) for name, value in zip(names, key, strict=True)}

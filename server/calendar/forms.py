@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from flask_babel import gettext as _
 
 from server.calendar import rules
-from server.errors import Refused
+from server.errors import NotFound, Refused
 
 LONGEST = 400
 MOST_LABEL = 60
@@ -78,6 +78,14 @@ def a_timetable(text: str) -> str:
     if not 1 <= len(text.strip()) <= 32:
         raise BadForm(_("A timetable needs a name of at most 32 characters."))
     return text.strip()
+
+
+def an_id(text: str) -> uuid.UUID:
+    """The id in a form. Raises NotFound for what is none."""
+    found = ids([text])
+    if not found:
+        raise NotFound
+    return found[0]
 
 
 def ids(texts: Iterable[str]) -> list[uuid.UUID]:

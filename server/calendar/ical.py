@@ -166,7 +166,7 @@ def _category(event: Any) -> str:
     if found is None:
         return ""
     first = found[0] if isinstance(found, list) else found
-    return first.to_ical().decode("utf-8", "replace").upper()
+    return str(first.to_ical().decode("utf-8", "replace")).upper()
 
 
 def _title(event: Any) -> str:

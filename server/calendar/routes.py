@@ -101,10 +101,7 @@ def remove_term() -> ResponseReturnValue:
     """Take a term away."""
 
     def act(user: User) -> None:
-        [term] = forms.ids([request.form.get("term", "")]) or [None]
-        if term is None:
-            raise NotFound
-        service.remove_term(db.session(), user.school_id, term)
+        service.remove_term(db.session(), user.school_id, forms.an_id(request.form.get("term", "")))
 
     return _changed(Part.TERMS, act, lambda error: _page(error=error, form="term"), _same_year)
 
@@ -215,10 +212,7 @@ def subscribed(token: str) -> ResponseReturnValue:
 @bp.post("/calendar/undo")
 def undo() -> ResponseReturnValue:
     """Put back what stood before a change."""
-    user = _changer()
-    [change] = forms.ids([request.form.get("change", "")]) or [None]
-    if change is None:
-        raise NotFound
+    user, change = _changer(), forms.an_id(request.form.get("change", ""))
     try:
         with transaction() as session:
             row = changes.undo(session, user, change, clock.now())
@@ -257,8 +251,8 @@ def _changer() -> User:
 def _common(error: forms.BadForm | None, form: str) -> dict[str, Any]:
     """What all three pages show: what was just changed, and what could not be."""
     session, school = db.session(), guard.the_school()
-    [asked] = forms.ids([request.args.get("done", "")]) or [None]
-    done = changes.of(session, school.id, asked) if asked and error is None else None
+    asked = forms.ids([request.args.get("done", "")])
+    done = changes.of(session, school.id, asked[0]) if asked and error is None else None
     today = service.today_of(session, school.id)
     return {
         "today": today,
@@ -296,7 +290,7 @@ def _page(
         terms=year.terms_of(school.id),
         set=set_,
         asked=asked,
-        asked_row=set_.get(asked) or CalendarDay(kind="ordinary", label="", bells=[]),
+        asked_row=(set_.get(asked) if asked else None) or CalendarDay(kind="ordinary", label="", bells=[]),
         waiting=proposals.waiting(session, school.id),
         unpublished=china and not seeds.make_ups_known(shown),
         reading=reading,
@@ -343,7 +337,7 @@ def _same_year() -> dict[str, Any]:
 
 def _year() -> int:
     asked = request.values.get("year", type=int)
-    return asked if asked in YEARS else service.today_of(db.session(), guard.the_school().id).year
+    return asked if asked is not None and asked in YEARS else service.today_of(db.session(), guard.the_school().id).year
 
 
 def _asked_day() -> dt.date | None:

@@ -104,7 +104,7 @@ def setting_words(value: Any, line: service.Line) -> str:
     if line.sort == "time":
         return f"{value // 60:02}:{value % 60:02}"
     if line.sort == "weekday":
-        return weekday_words()[value]
+        return weekday_words()[int(value)]
     if isinstance(value, list | tuple):
         return ", ".join(str(each) for each in value) or _("none")
     return f"{value} {line.words.unit}".strip()

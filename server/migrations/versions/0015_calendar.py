@@ -47,7 +47,7 @@ def upgrade() -> None:
     )
 
 
-def _table(name: str, *more: sa.Column | sa.UniqueConstraint) -> None:
+def _table(name: str, *more: sa.schema.SchemaItem) -> None:
     op.create_table(
         name,
         sa.Column("id", sa.Uuid(), nullable=False),
