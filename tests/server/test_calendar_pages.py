@@ -151,7 +151,7 @@ def test_make_up_days_take_the_lessons_of_the_days_that_were_moved() -> None:
 def test_bells_count_from_their_date_and_undo_brings_the_old_ones_back(site: Site, office: Visitor) -> None:
     hours = {"timetable": "junior", "name": "am", "starts": "08:00", "ends": "11:30", "since": "2026-11-23"}
     answer = office.post("/calendar/bells", **hours, **{f"weekday-{n}": "1" for n in range(5)})
-    assert "3 past days are judged again (2026-11-23 to 2026-11-25)" in office.text(answer.headers["Location"])
+    assert "3 past days are judged again (2026-11-23 – 2026-11-25)" in office.text(answer.headers["Location"])
     assert (
         sessions(site, sample.DAY)[0] == "am 08:00-11:30"
         and sessions(site, dt.date(2026, 11, 20))[0] == "am 07:45-11:50"
