@@ -90,8 +90,9 @@ def is_used(session: Session, school_id: str) -> bool:
 def deadline(school: School, day: date) -> datetime | None:
     """When boarders must be back on a date; None when it is no day of return, or no school day follows it."""
     policy = settings.policy(school.id, BoardingPolicy, on=day)
-    comes = calendar.is_school_day(school.id, day) or calendar.is_school_day(school.id, day + A_DAY)
-    if day.weekday() != policy.return_weekday or not comes or not policy.warn:
+    if day.weekday() != policy.return_weekday or not policy.warn:
+        return None
+    if not any(calendar.is_school_day(school.id, each) for each in (day, day + A_DAY)):
         return None
     return clock.at_local(day, policy.return_minute * 60, school.timezone)
 
