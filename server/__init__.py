@@ -26,6 +26,7 @@ FEATURES = (
     "notify",
     "absence",
     "transfer",
+    "reports",
     "live",
     "overview",
 )

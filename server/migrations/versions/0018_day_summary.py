@@ -1,0 +1,55 @@
+"""A pupil's day in one short line beside its verdict, so that reports count it in the database."""
+
+import json
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0018"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+LETTERS = {"present": "P", "late": "L", "absent": "A", "excused": "E", "pending": "W", "unconfirmed": "U"}
+CHUNK = 1000
+
+
+def upgrade():
+    with op.batch_alter_table("pupil_day") as table:
+        table.add_column(sa.Column("summary", sa.String(400), nullable=False, server_default=""))
+    fill()
+    op.create_index(
+        "ix_pupil_day_school_id_date_pupil_id_summary", "pupil_day", ["school_id", "date", "pupil_id", "summary"]
+    )
+
+
+def fill():
+    """Of days that were judged before; the kind of an old leave is not said (a new judgement says it)."""
+    connection = op.get_bind()
+    day = sa.table("pupil_day", sa.column("pupil_id", sa.Uuid), sa.column("date", sa.Date), sa.column("verdict", sa.JSON),
+                   sa.column("summary"))
+    dates = connection.scalars(sa.select(day.c.date).distinct()).all()
+    keep = sa.update(day).where(day.c.pupil_id == sa.bindparam("of_pupil"), day.c.date == sa.bindparam("of_date"))
+    keep = keep.values(summary=sa.bindparam("line"))
+    for date in dates:
+        rows = connection.execute(sa.select(day.c.pupil_id, day.c.verdict).where(day.c.date == date)).all()
+        lines = [{"of_pupil": pupil, "of_date": date, "line": line_of(verdict)} for pupil, verdict in rows if verdict]
+        for start in range(0, len(lines), CHUNK):
+            connection.execute(keep, lines[start : start + CHUNK])
+
+
+def line_of(verdict):
+    verdict = json.loads(verdict) if isinstance(verdict, str) else verdict
+    return "|".join(part(name, said) for name, said in verdict.get("sessions", {}).items())
+
+
+def part(name, said):
+    late, early = said.get("late"), said.get("early")
+    minutes = (f"+{late}" if late else "") + (f"-{early}" if early else "")
+    return f"{LETTERS[said['state']]}{minutes}:{name.replace('|', '/')}"
+
+
+def downgrade():
+    op.drop_index("ix_pupil_day_school_id_date_pupil_id_summary", "pupil_day")
+    with op.batch_alter_table("pupil_day") as table:
+        table.drop_column("summary")
