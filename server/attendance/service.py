@@ -120,7 +120,13 @@ def pupils_on(school_id: str, day: date) -> list[uuid.UUID]:
 
 
 def _locked(session: Session, school_id: str, keys: Sequence[Key], now: datetime) -> dict[Key, Any]:
-    empty = {"school_id": school_id, "status": rules.Status.NOT_YET.value, "verdict": {}, "judged_at": now, "summary": ""}
+    empty = {
+        "school_id": school_id,
+        "status": rules.Status.NOT_YET.value,
+        "verdict": {},
+        "judged_at": now,
+        "summary": "",
+    }
     rows = [empty | {"pupil_id": pupil_id, "date": day, "late_minutes": 0, "inside": False} for pupil_id, day in keys]
     session.execute(insert_new(_day), rows)
     days, pupils = sorted({day for _, day in keys}), sorted({pupil_id for pupil_id, _ in keys})

@@ -48,7 +48,17 @@ MORE = Place("overview.more", "dots", _("More"))
 
 GROUPS: tuple[tuple[Any, tuple[Place, ...]], ...] = (
     (_("The school day"), ()),
-    (_("Reports"), ()),
+    (
+        _("Reports"),
+        (
+            Place(
+                "reports.whole",
+                "chart-bar",
+                _("Reports"),
+                _("Attendance by day, month and term, and registers to print"),
+            ),
+        ),
+    ),
     (_("Gates"), (Place("gates.page", "router", _("Gates"), _("Whether each gate and reader works"), OFFICE),)),
     (_("Setting up"), ()),
 )

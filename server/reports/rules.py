@@ -1,8 +1,8 @@
 """What is counted in a report and how: spans of days, codes of sessions, tallies that add up, the rate. Pure.
 
-A session is *possible* when it was held for the pupil and the school knows how it went. Attended: present, late, or at
-school's business elsewhere. Not attended: authorised (approved leave) or unauthorised (no approved leave). Sessions that a
-silent gate left unconfirmed, that are not over, or that a code leaves out are counted apart. Rate = attended / possible.
+A session is *possible* when it was held for the pupil and the school knows how it went. Attended: present, late, or
+elsewhere on the school's business. Not attended: authorised (approved leave) or unauthorised (no approved leave).
+Counted apart: what a silent gate left unsure, what is not over, what a code leaves out. Rate: attended / possible.
 """
 
 import calendar

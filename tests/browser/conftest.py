@@ -178,6 +178,11 @@ def pages(served: Served) -> dict[str, str]:
         "odd-uses-seen": "/odd-uses?show=seen",
         "failed-texts": "/texts?state=failed",
         "phone": "/phone",
+        "reports": "/reports",
+        "reports-term": "/reports?period=term",
+        "report-class": f"/reports/classes/{site.classes[4]}",
+        "report-pupil": f"/reports/pupils/{site.pupils[17][0]}",
+        "register": f"/reports/classes/{site.classes[4]}/register",
         "nothing": "/nothing",
     }
 

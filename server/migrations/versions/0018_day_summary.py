@@ -1,6 +1,7 @@
 """A pupil's day in one short line beside its verdict, so that reports count it in the database."""
 
 import json
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +15,7 @@ LETTERS = {"present": "P", "late": "L", "absent": "A", "excused": "E", "pending"
 CHUNK = 1000
 
 
-def upgrade():
+def upgrade() -> None:
     with op.batch_alter_table("pupil_day") as table:
         table.add_column(sa.Column("summary", sa.String(400), nullable=False, server_default=""))
     fill()
@@ -23,11 +24,11 @@ def upgrade():
     )
 
 
-def fill():
+def fill() -> None:
     """Of days that were judged before; the kind of an old leave is not said (a new judgement says it)."""
     connection = op.get_bind()
-    day = sa.table("pupil_day", sa.column("pupil_id", sa.Uuid), sa.column("date", sa.Date), sa.column("verdict", sa.JSON),
-                   sa.column("summary"))
+    columns = [sa.column("pupil_id", sa.Uuid), sa.column("date", sa.Date), sa.column("verdict", sa.JSON)]
+    day = sa.table("pupil_day", *columns, sa.column("summary", sa.String))
     dates = connection.scalars(sa.select(day.c.date).distinct()).all()
     keep = sa.update(day).where(day.c.pupil_id == sa.bindparam("of_pupil"), day.c.date == sa.bindparam("of_date"))
     keep = keep.values(summary=sa.bindparam("line"))
@@ -38,18 +39,18 @@ def fill():
             connection.execute(keep, lines[start : start + CHUNK])
 
 
-def line_of(verdict):
+def line_of(verdict: Any) -> str:
     verdict = json.loads(verdict) if isinstance(verdict, str) else verdict
     return "|".join(part(name, said) for name, said in verdict.get("sessions", {}).items())
 
 
-def part(name, said):
+def part(name: str, said: dict[str, Any]) -> str:
     late, early = said.get("late"), said.get("early")
     minutes = (f"+{late}" if late else "") + (f"-{early}" if early else "")
     return f"{LETTERS[said['state']]}{minutes}:{name.replace('|', '/')}"
 
 
-def downgrade():
+def downgrade() -> None:
     op.drop_index("ix_pupil_day_school_id_date_pupil_id_summary", "pupil_day")
     with op.batch_alter_table("pupil_day") as table:
         table.drop_column("summary")
