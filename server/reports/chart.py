@@ -60,8 +60,17 @@ def draw(bars: Sequence[Bar], width: int) -> Chart:
 def _drawn(n: int, bar: Bar, *, place: float, top: int, labelled: bool) -> Drawn:
     ground, gap = LEFT + n * place, min(4.0, place * 0.15)
     height = (BASE - TOP) * bar.count / top
-    numbers = (ground + gap, BASE - height, place - 2 * gap, height, ground, place, ground + place / 2)
-    return Drawn(*(round(each, 1) for each in numbers), bar.label if labelled else "", bar.unsure)
+    return Drawn(
+        x=round(ground + gap, 1),
+        y=round(BASE - height, 1),
+        width=round(place - 2 * gap, 1),
+        height=round(height, 1),
+        ground=round(ground, 1),
+        place=round(place, 1),
+        middle=round(ground + place / 2, 1),
+        label=bar.label if labelled else "",
+        unsure=bar.unsure,
+    )
 
 
 def arrival_bars(arrivals: Mapping[int, int], bell: int, silences: Iterable[tuple[int, int]]) -> list[Bar]:
