@@ -40,6 +40,7 @@ ANSWERS = {
     "mistake": lazy_gettext("The record was wrong"),
     "": lazy_gettext("No answer yet"),
 }
+PLAINER = {Key.MORNING: Key.PRESENT, Key.CLOSED: Key.LATE}
 COUNTS = {
     rules.Counts.ATTEND: lazy_gettext("attended"),
     rules.Counts.AUTHORISED: lazy_gettext("authorised absence"),
@@ -47,7 +48,7 @@ COUNTS = {
     rules.Counts.NOT_COUNTED: lazy_gettext("counted apart"),
 }
 PERIODS = {
-    Period.DAY: lazy_gettext("Day"),
+    Period.DAY: lazy_gettext("One day"),
     Period.WEEK: lazy_gettext("Week"),
     Period.MONTH: lazy_gettext("Month"),
     Period.TERM: lazy_gettext("Term"),
@@ -146,9 +147,11 @@ def _sum(classes: list[SchoolClass], counted: Counted) -> Tally:
 
 
 def legend(policy: rules.Policy) -> Iterator[tuple[str, str, str]]:
-    """Code, what it means, as what it counts."""
-    for key, code in policy.used.items():
-        yield code.code, str(KEYS[key]), str(COUNTS[code.counts_as])
+    """Code, what it means, as what it counts; where two things have one code and count alike, the plainer one."""
+    used = policy.used
+    for key, code in used.items():
+        if used.get(PLAINER.get(key, key)) != code or key not in PLAINER:
+            yield code.code, str(KEYS[key]), str(COUNTS[code.counts_as])
 
 
 def per_cent(tally: Tally) -> str:
