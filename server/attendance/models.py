@@ -16,7 +16,7 @@ class PupilDay(Base):
     __tablename__ = "pupil_day"
     __table_args__ = (
         Index(None, "school_id", "date", "status"),
-        Index(None, "school_id", "date", "pupil_id", "summary"),  # a report reads this alone, never the verdicts
+        Index("ix_pupil_day_report", "school_id", "date", "pupil_id", "summary", "first_in"),  # reports read it alone
     )
 
     pupil_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pupil.id", ondelete="CASCADE"), primary_key=True)

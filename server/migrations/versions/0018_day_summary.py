@@ -19,9 +19,8 @@ def upgrade() -> None:
     with op.batch_alter_table("pupil_day") as table:
         table.add_column(sa.Column("summary", sa.String(400), nullable=False, server_default=""))
     fill()
-    op.create_index(
-        "ix_pupil_day_school_id_date_pupil_id_summary", "pupil_day", ["school_id", "date", "pupil_id", "summary"]
-    )
+    columns = ["school_id", "date", "pupil_id", "summary", "first_in"]
+    op.create_index("ix_pupil_day_report", "pupil_day", columns)
 
 
 def fill() -> None:
@@ -51,6 +50,6 @@ def part(name: str, said: dict[str, Any]) -> str:
 
 
 def downgrade() -> None:
-    op.drop_index("ix_pupil_day_school_id_date_pupil_id_summary", "pupil_day")
+    op.drop_index("ix_pupil_day_report", "pupil_day")
     with op.batch_alter_table("pupil_day") as table:
         table.drop_column("summary")
