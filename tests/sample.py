@@ -353,6 +353,8 @@ def odd_use(at: dt.datetime, **fields: object) -> OddUse:
 
 
 def _odd_uses(rows: Rows, pupils: list[Pupil]) -> None:
+    if len(pupils) < 3:
+        return
     one, two, three = (pupil.id for pupil in pupils[:3])
     at, before = moment(7, 40, 20), moment(7, 39, 10)
     walk = {"other_gate": "gate-2", "before": before, "card": "em4100:0000000001"}
