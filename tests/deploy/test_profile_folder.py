@@ -43,7 +43,7 @@ def test_the_schema_is_closed(kind: str) -> None:
 
 
 def test_the_page_tells_every_key_and_no_other() -> None:
-    page = (FOLDER / "README.md").read_text()
+    page = (FOLDER / "README.md").read_text().partition("\n## Readers from afar")[0]  # other tables follow
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     first = [re.match(r"\| `(\w+)`", row) for row in rows]
     assert [found[1] for found in first if found] == list(SCHEMA["Profile"]["properties"])

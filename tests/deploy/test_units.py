@@ -30,6 +30,7 @@ LIMITS = {  # exposure as systemd-analyze counts it, times ten: 100 is a service
     "gatebell-ingest.service": 15,
     "gatebell-jobs.service": 15,
     "gatebell-backup.service": 15,
+    "gatebell-broker.service": 20,
     "gatebell-enrol.service": 30,  # root, to take a file from the boot partition
     "gatebell-overlay.service": 100,  # one mkdir before there is anything to protect
 }
