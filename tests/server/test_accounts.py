@@ -20,7 +20,7 @@ from tests import sample
 from tests.server.site import Site
 
 PUBLIC = {"static", "accounts.login", "accounts.log_in", "accounts.log_out", "accounts.language"}
-MACHINES = {"outbox.receipt"}  # each asks for a secret of its own
+MACHINES = {"outbox.receipt", "outbox.reply"}  # each asks for a secret of its own
 
 
 @pytest.fixture
