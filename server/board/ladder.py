@@ -13,19 +13,10 @@ from server.absence.models import AbsenceCase, AbsenceStep
 from server.absence.rules import AbsencePolicy, CaseState
 from server.db import db
 from server.outbox.models import OutboxText
-from server.outbox.rules import TextState
+from server.outbox.rules import SHOWN, TextState
 from server.people import rules as numbers
 from server.people.models import Guardian, Guardianship
 
-SHOWN = {
-    TextState.FAILED: "failed",
-    TextState.EXPIRED: "expired",
-    TextState.UNKNOWN: "waiting",
-    TextState.QUEUED: "queued",
-    TextState.CLAIMED: "queued",
-    TextState.SENT: "sent",
-    TextState.DELIVERED: "delivered",
-}
 NO_MOBILE, UNVERIFIED = "no_mobile", "unverified"
 WAITS = (CaseState.ASKING,)
 

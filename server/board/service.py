@@ -21,6 +21,7 @@ from server.errors import NotFound
 from server.gates.models import Gateway, Silence
 from server.leave.models import Leave, LeaveState
 from server.outbox.models import OutboxText
+from server.outbox.rules import SHOWN
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
 from server.schools.models import School
@@ -287,8 +288,6 @@ def _done(found: Sequence[Found]) -> tuple[Done, ...]:
     for case, pupil, room in found:
         mine = texts.get((case.pupil_id, case.date, case.n), [])
         relations = {person.guardian_id: person.relation for person in families.get(case.pupil_id, [])}
-        states = tuple(
-            (relations.get(each.guardian_id, "other"), ladder.SHOWN[each.state], each.changed_at) for each in mine
-        )
+        states = tuple((relations.get(each.guardian_id, "other"), SHOWN[each.state], each.changed_at) for each in mine)
         rows.append(Done(case, pupil, room, len(asked.get(case.id, [])), states, mine[0].body if mine else ""))
     return tuple(rows)

@@ -20,7 +20,7 @@ from cryptography import x509
 from gateway.wire import ROOT, VERSION
 from server.config import Broker, Config
 from server.errors import Refused
-from server.gates.authority import Authority
+from server.gates.authority import Authority, write_whole
 
 RELOAD_S = 20
 ROUNDS = 101  # as mosquitto_passwd does; the passwords are 32 random bytes, not words
@@ -154,15 +154,7 @@ def revoked_in(path: Path) -> frozenset[int] | None:
 
 def replace(path: Path, text: str) -> None:
     """A whole new file in the place of the old one, for the owner and the folder's group (the broker's)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.chmod(0o640)  # whatever the umask: the broker's group must read it
-    new.replace(path)
+    write_whole(path, text, mode=0o640)
 
 
 def _list(path: Path) -> x509.CertificateRevocationList | None:

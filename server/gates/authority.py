@@ -148,13 +148,19 @@ def hosts_of(certificate: x509.Certificate) -> list[str]:
 
 def write_secret(path: Path, text: str) -> None:
     """A file for its owner alone, whole or not at all."""
+    write_whole(path, text, mode=0o600)
+
+
+def write_whole(path: Path, text: str, *, mode: int) -> None:
+    """A new file in the place of the old one, on the disk before it has the name; with this mode whatever the umask."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+    new.chmod(mode)
     new.replace(path)
 
 

@@ -32,6 +32,18 @@ class TextState(StrEnum):
     UNKNOWN = "unknown"
 
 
+# The word by which pages show each state.
+SHOWN = {
+    TextState.FAILED: "failed",
+    TextState.EXPIRED: "expired",
+    TextState.UNKNOWN: "waiting",
+    TextState.QUEUED: "queued",
+    TextState.CLAIMED: "queued",
+    TextState.SENT: "sent",
+    TextState.DELIVERED: "delivered",
+}
+
+
 class Outcome(StrEnum):
     """What one try came to; every provider maps its own answers to these."""
 

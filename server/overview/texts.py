@@ -12,21 +12,12 @@ from server import clock
 from server.accounts.models import User
 from server.db import db
 from server.outbox.models import OutboxText
-from server.outbox.rules import TextState
+from server.outbox.rules import SHOWN, TextState
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
 from server.taps.models import Tap
 
-# What a page shows, and which stands for several: what needs a person first, then what is least far.
-SHOWN = {
-    TextState.FAILED: "failed",
-    TextState.EXPIRED: "expired",
-    TextState.UNKNOWN: "waiting",
-    TextState.QUEUED: "queued",
-    TextState.CLAIMED: "queued",
-    TextState.SENT: "sent",
-    TextState.DELIVERED: "delivered",
-}
+# Which of the words that pages show stands for several texts: what needs a person first, then what is least far.
 ORDER = ("failed", "expired", "waiting", "queued", "sent", "delivered", "off")
 FILTERS = {
     "queued": (TextState.QUEUED, TextState.CLAIMED),
