@@ -4,7 +4,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable
 
-from server.outbox.providers.base import Accepted, Outgoing, Provider, SendFailed
+from server.outbox.providers.base import Accepted, Doubtful, Outgoing, Provider, SendFailed
 from server.outbox.rules import Answer
 
 Reply = Accepted | SendFailed | RuntimeError
@@ -36,7 +36,7 @@ class ScriptedProvider(Provider):
             raise reply
         return reply
 
-    def ask(self, text_id: uuid.UUID) -> Answer:
+    def ask(self, text: Doubtful) -> Answer:
         """The scripted answer."""
-        self.asked.append(text_id)
+        self.asked.append(text.text_id)
         return self.answer

@@ -57,6 +57,7 @@ class Doubt:
     """A text of which we do not know whether its provider took it; `doubtful` tries have no outcome."""
 
     text_id: uuid.UUID
+    phone: str
     provider: str
     lane: Lane
     tried_at: dt.datetime
@@ -264,6 +265,7 @@ def doubts(session: Session, now: dt.datetime, limit: int) -> list[Doubt]:
 def _doubt(text: OutboxText, tries: Sequence[Attempt]) -> Doubt:
     return Doubt(
         text_id=text.id,
+        phone=text.phone,
         provider=tries[-1].provider,
         lane=Lane(text.lane),
         tried_at=tries[-1].started_at,

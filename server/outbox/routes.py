@@ -1,11 +1,13 @@
 """Where providers send receipts and replies. No login: the path itself is the secret, and a repeat changes nothing."""
 
 import uuid
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, current_app, request
 
-from server import clock, db
+from server import clock, config, db
 from server.outbox import callbacks, inbound, providers, service
+from server.outbox.providers.base import Brought, Forged, Incoming, Provider
 
 CSRF_EXEMPT = True  # called by machines; the secret in the path stands for the form's token
 
@@ -14,29 +16,52 @@ bp = Blueprint("outbox", __name__, url_prefix="/callback")
 
 @bp.route("/<provider>/dlr/<uuid:text_id>/<mac>", methods=["GET", "POST"])
 def receipt(provider: str, text_id: uuid.UUID, mac: str) -> Response:
-    """One receipt of one text; answered only when it is stored, so that the provider tries again otherwise."""
+    """Receipts of one text; answered only when they are stored, so that the provider tries again otherwise."""
     settings = current_app.extensions["gatebell"]
     if provider not in providers.names() or not callbacks.genuine(settings, provider, text_id, mac):
         return Response("no such address", 404, mimetype="text/plain")
-    try:
-        news = providers.load(provider).news(request.values)
-    except ValueError:
-        return Response("not a receipt", 400, mimetype="text/plain")
-    with db.transaction() as session:
-        service.receive(session, provider, text_id, news)
-    return Response("stored", mimetype="text/plain")
+    return _take(settings, provider, text_id)
 
 
 @bp.route("/<provider>/mo/<mac>", methods=["GET", "POST"])
 def reply(provider: str, mac: str) -> Response:
-    """What a person wrote back; the answer is empty, or the provider would text it to that person."""
+    """Whatever a provider brings to one address: what people wrote back, and receipts of many texts."""
     settings = current_app.extensions["gatebell"]
     if provider not in providers.names() or not callbacks.genuine_inbound(settings, provider, mac):
         return Response("no such address", 404, mimetype="text/plain")
+    return _take(settings, provider, None)
+
+
+def _take(settings: config.Config, name: str, text_id: uuid.UUID | None) -> Response:
+    provider = providers.one(settings, name)
     try:
-        heard = providers.load(provider).heard(request.values)
+        brought = provider.take(_incoming(settings))
+    except Forged:
+        return Response("not signed by this provider", 403, mimetype="text/plain")
     except ValueError:
-        return Response("not a reply", 400, mimetype="text/plain")
+        return Response("not a receipt and not a reply", 400, mimetype="text/plain")
+    _keep(provider, brought, text_id)
+    body, mimetype = provider.acknowledgement()
+    return Response(body, mimetype=mimetype)
+
+
+def _incoming(settings: config.Config) -> Incoming:
+    asked = urlsplit(request.url)
+    return Incoming(
+        method=request.method,
+        url=settings.web.url.rstrip("/") + asked.path + (f"?{asked.query}" if asked.query else ""),
+        headers=request.headers,
+        query=request.args,
+        form=request.form,
+        body=request.get_data(),
+    )
+
+
+def _keep(provider: Provider, brought: Brought, text_id: uuid.UUID | None) -> None:
     with db.transaction() as session:
-        inbound.take(session, provider, heard, clock.now())
-    return Response("", mimetype="text/plain")
+        for report in brought.reports:
+            about = report.text_id or text_id
+            if about is not None:
+                service.receive(session, provider.name, about, report.news)
+        for heard in brought.heard:
+            inbound.take(session, provider.name, heard, clock.now())

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from server import clock, config
 from server.db import DATABASE_AWAY, db, transaction
 from server.outbox import callbacks, queue, rules
-from server.outbox.providers.base import Outgoing, Provider, SendFailed
+from server.outbox.providers.base import Doubtful, Outgoing, Provider, SendFailed
 from server.outbox.queue import Claim, Doubt, Result
 from server.outbox.rules import Answer, Breaker, Lane, Outcome, Step, TextState
 from server.outbox.wake import Listener
@@ -189,7 +189,7 @@ class Sender:
         if doubt.provider not in self.providers:
             return Answer.CANNOT_SAY
         with self.app.app_context():
-            return self.providers[doubt.provider].ask(doubt.text_id)
+            return self.providers[doubt.provider].ask(Doubtful(doubt.text_id, doubt.phone, doubt.tried_at))
 
     def _settle(self) -> None:
         done = {future: doubt for future, doubt in self.asked.items() if future.done()}

@@ -34,6 +34,11 @@ def opened(settings: config.Config) -> list[Provider]:
     return [_opened(name, settings.providers.get(name, {})) for name in settings.outbox.providers]
 
 
+def one(settings: config.Config, name: str) -> Provider:
+    """A provider by name, also one that no longer sends: its receipts still come. Raises ConfigError."""
+    return _opened(name, settings.providers.get(name, {}))
+
+
 def _opened(name: str, table: dict[str, Any]) -> Provider:
     provider = load(name)
     try:

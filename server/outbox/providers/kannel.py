@@ -5,7 +5,6 @@ Kannel 1.4.5 user guide, chapter 6 "Using SMS gateway from HTTP" (sendsms) and a
 
 import math
 import socket
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,8 +15,18 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from server import config
 from server.outbox import segments
-from server.outbox.providers.base import Accepted, Heard, News, Outgoing, Provider, SendFailed
-from server.outbox.rules import Answer, Outcome, TextState
+from server.outbox.providers.base import (
+    Accepted,
+    Brought,
+    Heard,
+    Incoming,
+    News,
+    Outgoing,
+    Provider,
+    Report,
+    SendFailed,
+)
+from server.outbox.rules import Outcome, TextState
 
 TIMEOUT = (3.0, 8.0)  # to connect, and between two pieces of an answer
 
@@ -94,26 +103,12 @@ class Kannel(Provider):
             return Path(self.settings.password_file).read_text("utf-8").strip()
         return str(self.settings.password)
 
-    def ask(self, text_id: uuid.UUID) -> Answer:
-        """Kannel has no question for this."""
-        return Answer.CANNOT_SAY
-
-    @classmethod
-    def news(cls, fields: Mapping[str, str]) -> News:
-        """`type` is the bit mask, `answer` what the SMSC said. Raises ValueError without a number in `type`."""
-        bits, answer = int(fields.get("type", "")), _plain(fields.get("answer", ""))
-        state = next((state for bit, state in BITS if bits & bit), None)
-        if state is TextState.FAILED and "validity expired" in answer:
-            state = TextState.EXPIRED
-        return News(state, f"{bits} {answer}".strip()[:400], _plain(fields.get("reference", ""))[:100])
-
-    @classmethod
-    def heard(cls, fields: Mapping[str, str]) -> Heard:
-        """`from=%p&text=%a&id=%I` of group sms-service. Raises ValueError without a sender."""
-        phone = _plain(fields.get("from", "")).strip()
-        if not phone or len(phone) > LONGEST_NUMBER:
-            raise ValueError("no sender")
-        return Heard(phone, _plain(fields.get("text", "")), _plain(fields.get("id", ""))[:100])
+    def take(self, request: Incoming) -> Brought:
+        """A receipt has `type`; what a person wrote is `from=%p&text=%a&id=%I` of group sms-service."""
+        fields = request.fields
+        if "type" in fields:
+            return Brought(reports=[Report(_news(fields))])
+        return Brought(heard=[_heard(fields)])
 
     def check(self) -> list[str]:
         """Whether somebody listens there, and whether the password can be read."""
@@ -130,6 +125,23 @@ class Kannel(Provider):
                 f"kannel: nobody answers at {place.hostname}:{place.port or 80} ({error}); is smsbox running?"
             )
         return problems
+
+
+def _news(fields: Mapping[str, str]) -> News:
+    """`type` is the bit mask, `answer` what the SMSC said. Raises ValueError without a number in `type`."""
+    bits, answer = int(fields["type"]), _plain(fields.get("answer", ""))
+    state = next((state for bit, state in BITS if bits & bit), None)
+    if state is TextState.FAILED and "validity expired" in answer:
+        state = TextState.EXPIRED
+    return News(state, f"{bits} {answer}".strip()[:400], _plain(fields.get("reference", ""))[:100])
+
+
+def _heard(fields: Mapping[str, str]) -> Heard:
+    """Raises ValueError without a sender."""
+    phone = _plain(fields.get("from", "")).strip()
+    if not phone or len(phone) > LONGEST_NUMBER:
+        raise ValueError("no sender")
+    return Heard(phone, _plain(fields.get("text", "")), _plain(fields.get("id", ""))[:100])
 
 
 def _plain(text: str) -> str:

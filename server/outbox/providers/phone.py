@@ -1,14 +1,13 @@
 """The demo's phones: a text goes into a table that the phone page shows, every copy of it, so that doubles are seen."""
 
 import time
-import uuid
 
 from sqlalchemy import exists, select
 
 from server import clock, crypt
 from server.db import transaction
 from server.outbox.models import PhoneText
-from server.outbox.providers.base import Accepted, Outgoing, Provider, SendFailed
+from server.outbox.providers.base import Accepted, Doubtful, Outgoing, Provider, SendFailed
 from server.outbox.rules import Answer, Outcome
 
 LOCKED_OUT = "the database was busy for too long"
@@ -35,10 +34,10 @@ class Phone(Provider):
             session.add(received)
         return Accepted(str(received.id))
 
-    def ask(self, text_id: uuid.UUID) -> Answer:
+    def ask(self, text: Doubtful) -> Answer:
         """Look into the table."""
         with transaction() as session:
-            taken = session.scalar(select(exists().where(PhoneText.text_id == text_id)))
+            taken = session.scalar(select(exists().where(PhoneText.text_id == text.text_id)))
         return Answer.TAKEN if taken else Answer.NOT_TAKEN
 
 
