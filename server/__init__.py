@@ -29,6 +29,7 @@ FEATURES = (
     "live",
     "board",
     "overview",
+    "policies",
 )
 
 # The file names by which a feature hooks itself in; each is optional.

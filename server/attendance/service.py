@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from server import clock, settings
-from server.attendance import marks, news, rules
+from server.attendance import boarding, marks, news, rules
 from server.attendance.models import PupilDay
 from server.calendar import service as calendar
 from server.db import db, insert_new, table
@@ -72,11 +72,13 @@ def apply(school: School, pupil_days: Collection[Key], now: datetime) -> list[Da
     if not pupil_days:
         return []
     session = db.session()
-    keys = sorted(set(pupil_days))  # one order for all workers, so that none waits for another in a ring
+    boards = boarding.Boarders(session, school, {pupil_id for pupil_id, _ in pupil_days}, now)
+    keys = sorted({*pupil_days, *boards.after(pupil_days)})  # one order for all workers: none waits in a ring
     pupils, dates = {pupil_id for pupil_id, _ in keys}, {day for _, day in keys}
     rows = _locked(session, school.id, keys, now)
     old = {key: _day_of(row) for key, row in rows.items()}
     seen = taps.of_days(session, school.id, pupils, dates)
+    nights = boards.nights(keys)
     timetables = _timetables(session, pupils)
     frames = {day: _frame(school, day, now, set(timetables.values())) for day in dates}
     away, marked = leave.approved_on(session, school, pupils, dates), marks.standing(session, pupils, dates)
@@ -87,6 +89,7 @@ def apply(school: School, pupil_days: Collection[Key], now: datetime) -> list[Da
             seen.get(key, []),
             leave=away.get(key, ()),
             marked=marks.facts(marked.get(key, ())),
+            night=nights.get(key, rules.DAY_PUPIL),
         )
         for key in keys
     }
@@ -142,10 +145,17 @@ def _frame(school: School, day: date, now: datetime, timetables: Iterable[str]) 
 
 
 def _judged(
-    frame: _Frame, timetable: str, seen: Iterable[Sight], *, leave: Sequence[rules.Leave], marked: Sequence[rules.Mark]
+    frame: _Frame,
+    timetable: str,
+    seen: Iterable[Sight],
+    *,
+    leave: Sequence[rules.Leave],
+    marked: Sequence[rules.Mark],
+    night: rules.Night,
 ) -> rules.Day:
-    known = [_passage(frame, *sight) for sight in seen]
-    found = [rules.Tap(each.at, each.direction, each.trusted) for each in passages.directed(known)]
+    waking = passages.begun(night.inside)
+    known = passages.directed([*waking, *(boarding.passage(frame.school, frame.date, *sight) for sight in seen)])
+    found = [rules.Tap(each.at, each.direction, each.trusted) for each in known[len(waking) :]]
     return rules.judge(
         sessions=frame.sessions[timetable],
         policy=frame.policy,
@@ -154,18 +164,14 @@ def _judged(
         leave=leave,
         marks=marked,
         gaps=frame.gaps,
+        night=night,
     )
-
-
-def _passage(frame: _Frame, at: datetime, direction: str, trust: str) -> passages.Passage:
-    second = clock.local_seconds(at, frame.date, frame.school.timezone)
-    return passages.Passage(second, direction, trust != passages.UNSYNCED)
 
 
 def _row(school: School, key: Key, day: rules.Day, now: datetime) -> dict[str, Any]:
     pupil_id, on = key
     moments = {
-        "first_in": day.stays[0].entered if day.stays else None,
+        "first_in": next((stay.entered for stay in day.stays if not stay.carried), None),
         "last_out": day.exits[-1] if day.exits else None,
     }
     return {

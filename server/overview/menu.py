@@ -12,6 +12,7 @@ from server.accounts import service as accounts
 from server.board.replies import MAY_READ
 
 STAFF = frozenset[str]()  # everybody who logs in
+SETTERS = frozenset({"office", "head"})
 OFFICE = frozenset({"office", "head", "operator"})
 
 
@@ -60,7 +61,14 @@ GROUPS: tuple[tuple[Any, tuple[Place, ...]], ...] = (
     ),
     (_("Reports"), ()),
     (_("Gates"), (Place("gates.page", "router", _("Gates"), _("Whether each gate and reader works"), OFFICE),)),
-    (_("Setting up"), ()),
+    (
+        _("Setting up"),
+        (
+            Place("calendar.page", "calendar", _("Calendar"), _("Terms, days off, bells"), SETTERS),
+            Place("policies.boarders", "bed", _("Boarders"), _("Who sleeps at school, and who is not back"), SETTERS),
+            Place("policies.page", "settings", _("Settings"), _("When somebody is late, who is told what"), SETTERS),
+        ),
+    ),
 )
 
 

@@ -11,6 +11,7 @@ from server.absence.models import AbsenceCase
 from server.absence.rules import AbsencePolicy, CaseState
 from server.accounts import service as accounts
 from server.accounts.models import User
+from server.attendance import boarding
 from server.attendance.models import PupilDay
 from server.attendance.rules import Status
 from server.board import replies
@@ -25,6 +26,7 @@ from server.oddities import lists as oddities
 from server.overview.service import Counts, Gate
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
+from server.schools.models import School
 from server.taps.models import RefusedPayload, Tap
 
 MOST_CARDS = 3
@@ -75,6 +77,7 @@ def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
         found += _credentials(known.gates)
     if count := oddities.waiting(user, known.now):
         found.append(Todo("odd", count))
+    found += _not_back(user)
     if known.failed_texts:
         found.append(Todo("failed", known.failed_texts))
     return found
@@ -108,6 +111,15 @@ def _unexplained(user: User, day: dt.date, count: int) -> Iterator[Todo]:
     if left:
         rows = db.session.execute(missing.order_by(SchoolClass.grade, SchoolClass.name, Pupil.seat).limit(NAMED))
         yield Todo("unexplained", left, pupils=tuple((row[0], row[1]) for row in rows))
+
+
+def _not_back(user: User) -> Iterator[Todo]:
+    """Boarders who should be in school by now."""
+    school = db.session.get_one(School, user.school_id)
+    missing = boarding.not_back(user, school, clock.now())
+    if missing:
+        due = boarding.deadline(school, clock.local_day(clock.now(), school.timezone))
+        yield Todo("not_back", len(missing), at=due, pupils=tuple(missing[:NAMED]))
 
 
 def _silent(gates: list[Gate]) -> Iterator[Todo]:

@@ -1,6 +1,6 @@
 """When a tap happened and which way it went, from what the gateway could know. No clock, no database."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 UNSYNCED = "unsynced"
@@ -46,3 +46,17 @@ def directed(passages: Iterable[Passage]) -> list[Passage]:
         if tap.trusted:
             inside, last = found[-1].direction == "in", tap.at
     return found
+
+
+def stays_inside(days: Iterable[Collection[Passage]]) -> bool:
+    """Whether who tapped on these dates, one after the other, is inside after them: the last passage was an entry."""
+    inside = False
+    for passages in days:
+        found = [each for each in directed([*begun(inside), *passages]) if each.trusted]
+        inside = found[-1].direction == "in" if found else inside
+    return inside
+
+
+def begun(inside: bool) -> list[Passage]:
+    """What a day begins with for who is inside already."""
+    return [Passage(0, "in")] if inside else []

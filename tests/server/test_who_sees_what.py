@@ -32,6 +32,7 @@ NOT_WALKED = {"static", "accounts.login", "accounts.log_in", "accounts.log_out",
     "outbox.receipt",
     "outbox.reply",
     "live.stream",
+    "calendar.subscribed",  # its address is its key: tests/server/test_calendar_pages.py
 }
 QUERIES = ("", "?state=in_school", "?state=missing", "?state=delivered", "?q=2026", "?q=131", "?day=2026-11-24")
 DECIDERS = {"class_teacher", "grade_head", "office", "head"}
