@@ -25,6 +25,7 @@ FEATURES = (
     "outbox",
     "notify",
     "absence",
+    "leavedesk",
     "transfer",
     "live",
     "board",

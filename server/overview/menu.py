@@ -10,10 +10,12 @@ from flask_babel import lazy_gettext as _
 from server.accounts import guard
 from server.accounts import service as accounts
 from server.board.replies import MAY_READ
+from server.leave.access import READERS
 
 STAFF = frozenset[str]()  # everybody who logs in
 SETTERS = frozenset({"office", "head"})
 OFFICE = frozenset({"office", "head", "operator"})
+LEAVE = ("leavedesk.new", "leavedesk.trip", "leavedesk.one")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ GROUPS: tuple[tuple[Any, tuple[Place, ...]], ...] = (
                 "board.absence", "user-question", _("Absence"), _("Missing pupils: held, asked, answered"), under=CASES
             ),
             Place("board.replies", "messages", _("Replies"), _("What a person must read"), MAY_READ),
+            Place("leavedesk.page", "file-text", _("Leave"), _("Requests, who is away, trips"), READERS, LEAVE),
+            Place("leavedesk.warnings", "history", _("Away often"), _("Pupils somebody should ask about"), READERS),
         ),
     ),
     (_("Reports"), ()),

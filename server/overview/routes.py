@@ -13,6 +13,8 @@ from server.accounts import service as accounts
 from server.audit import service as audit
 from server.db import transaction
 from server.errors import NotAllowed, NotFound, Refused
+from server.leave import access
+from server.leavedesk import lists as leave
 from server.live import service as live
 from server.outbox import service as outbox
 from server.overview import chart, lists, menu, phones, service, story, texts, todo, words
@@ -109,6 +111,8 @@ def pupil(pupil_id: uuid.UUID) -> ResponseReturnValue:
         events=story.events(found, day),
         month=story.month(found, day.replace(day=1), here),
         contacts=people.contacts_of(pupil_id),
+        leaves=leave.of_pupil(user, pupil_id, midnight - dt.timedelta(days=60)),
+        may_leave=bool(access.READERS & access.roles_over(user, of_class)),
         may_call=people.may_call(user, of_class),
         viewers=audit.viewers(school.id, f"pupil:{pupil_id}", midnight),
     )

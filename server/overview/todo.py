@@ -22,6 +22,9 @@ from server.gates import credentials, selftests
 from server.gates.models import SpoolGap
 from server.gates.rules import ANSWER
 from server.gates.words import Words, of_fault
+from server.leave import access
+from server.leavedesk import lists as leave
+from server.leavedesk import warn
 from server.oddities import lists as oddities
 from server.overview.service import Counts, Gate
 from server.people import service as people
@@ -78,6 +81,7 @@ def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
     if count := oddities.waiting(user, known.now):
         found.append(Todo("odd", count))
     found += _not_back(user)
+    found += _leave(user)
     if known.failed_texts:
         found.append(Todo("failed", known.failed_texts))
     return found
@@ -120,6 +124,19 @@ def _not_back(user: User) -> Iterator[Todo]:
     if missing:
         due = boarding.deadline(school, clock.local_day(clock.now(), school.timezone))
         yield Todo("not_back", len(missing), at=due, pupils=tuple(missing[:NAMED]))
+
+
+def _leave(user: User) -> Iterator[Todo]:
+    """Requests that have waited too long, and pupils who are away so long or so often that somebody should ask."""
+    if not access.reads_any(user):
+        return
+    late = leave.waiting(user, clock.now())
+    if late:
+        named = tuple((row.pupil, row.room) for row in late[:NAMED])
+        yield Todo("leave", len(late), late[0].leave.asked_at, pupils=named)
+    away = [(pupil, room) for warning, pupil, room in warn.unseen(user) if warning.urgent]
+    if away:
+        yield Todo("away", len(dict.fromkeys(pupil.id for pupil, _room in away)), pupils=tuple(away[:NAMED]))
 
 
 def _silent(gates: list[Gate]) -> Iterator[Todo]:

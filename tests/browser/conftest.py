@@ -188,6 +188,11 @@ def pages(served: Served) -> dict[str, str]:
         "absence": "/absence",
         "send-anyway": "/absence/send",
         "replies": "/replies",
+        "leave": "/leave",
+        "leave-new": f"/leave/new?pupil={site.pupils[17][0]}",
+        "leave-search": "/leave/new?q=林",
+        "leave-trip": f"/leave/trip?class={site.classes[4]}",
+        "leave-warnings": "/leave/warnings",
         "phone": "/phone",
         "nothing": "/nothing",
     }

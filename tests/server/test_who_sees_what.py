@@ -19,6 +19,10 @@ from server.attendance.models import PupilDay
 from server.calendar.models import BellTime
 from server.db import db, transaction
 from server.gates.models import Caretaker, Gateway
+from server.leave import files
+from server.leave.models import Leave, LeaveKind, LeaveState
+from server.leavedesk.models import AbsenceWarning
+from server.leavedesk.rules import WarningKind
 from server.oddities.models import OddUse
 from server.outbox.models import InboundText, OutboxText, PhoneText, TextState
 from server.people.models import Guardian, Guardianship, Pupil, Relation, SchoolClass
@@ -33,6 +37,11 @@ NOT_WALKED = {"static", "accounts.login", "accounts.log_in", "accounts.log_out",
     "outbox.reply",
     "live.stream",
     "calendar.subscribed",  # its address is its key: tests/server/test_calendar_pages.py
+    # pages behind a signed link, which is its holder's only right: tests/server/test_leave_pages.py
+    "leavedesk.link_landing",
+    "leavedesk.link_open",
+    "leavedesk.link_ask",
+    "leavedesk.link_withdraw",
 }
 QUERIES = ("", "?state=in_school", "?state=missing", "?state=delivered", "?q=2026", "?q=131", "?day=2026-11-24")
 DECIDERS = {"class_teacher", "grade_head", "office", "head"}
@@ -54,6 +63,9 @@ class Known:
     )  # of the other school: whoever sees a school's gates sees all of them
     caretakers: list[str] = field(default_factory=list)
     odd: list[str] = field(default_factory=list)
+    leaves: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     cases: list[str] = field(default_factory=list)
     replies: list[str] = field(default_factory=list)
@@ -67,6 +79,7 @@ def site(settings: config.Config, morning: None) -> Iterator[Site]:
         _name_uniquely()
         _second_school()
         _missing_and_writing()
+        _leave()
         with transaction():
             for login, (grants, _sees) in staff(site).items():
                 create_user("mingde", login, login, sample.PASSWORD, grants)
@@ -154,6 +167,22 @@ def _missing_and_writing() -> None:
             session.add(reply)
 
 
+def _leave() -> None:
+    """A leave with a file and a warning for the first pupil of each class, in both schools."""
+    at = sample.moment(7, 40)
+    with transaction() as session:
+        firsts = {pupil.class_id: pupil for pupil in session.scalars(select(Pupil).order_by(Pupil.number.desc()))}
+        for pupil in firsts.values():
+            row = Leave(school_id=pupil.school_id, pupil_id=pupil.id, kind=LeaveKind.SICK, state=LeaveState.ASKED)
+            row.starts_at, row.ends_at, row.asked_at = sample.moment(24, 0), sample.moment(48, 0), at
+            row.reason = f"{pupil.name}发烧"
+            warning = AbsenceWarning(school_id=pupil.school_id, pupil_id=pupil.id, kind=WarningKind.IN_A_ROW, count=3)
+            warning.since, warning.date, warning.urgent, warning.made_at = sample.DAY, sample.DAY, True, at
+            session.add_all([row, warning])
+            session.flush()
+            files.add(session, row, f"{pupil.name}.pdf", b"%PDF-1.7", None, at)
+
+
 def classes_of(site: Site, school_id: str) -> list[Known]:
     """The classes of a school in the order of site.classes."""
     with site.app.app_context():
@@ -169,6 +198,12 @@ def classes_of(site: Site, school_id: str) -> list[Known]:
         for text in _all(OutboxText, school_id):
             if text.state != TextState.QUEUED:
                 place[text.pupil_id].recipients.append(text.recipient)
+        for leave in _all(Leave, school_id):
+            place[leave.pupil_id].leaves.append(str(leave.id))
+            for file in files.of(leave.id):
+                place[leave.pupil_id].files.append(f"{leave.id} {file.id}")
+        for warning in _all(AbsenceWarning, school_id):
+            place[warning.pupil_id].warnings.append(str(warning.id))
         if school_id != "mingde":
             for known in found.values():
                 known.gates = ["gate-far"]
@@ -199,6 +234,10 @@ def addresses(rule: Rule, known: Known) -> list[str]:
     holds = {"class_id": [known.class_id], "pupil_id": known.pupils, "recipient": known.recipients, "odd_id": known.odd}
     holds |= {"gateway_id": known.gates, "caretaker_id": known.caretakers}
     holds |= {"case_id": known.cases, "reply_id": known.replies}
+    if "file_id" in rule.arguments:
+        pairs = [pair.split() for pair in known.files]
+        return [_filled(rule, leave_id=leave, file_id=file) for leave, file in pairs]
+    holds |= {"leave_id": known.leaves, "warning_id": known.warnings}
     [place] = rule.arguments
     return [_filled(rule, **{place: value}) for value in holds[place]]
 
@@ -285,7 +324,9 @@ def test_pages_of_a_class_or_a_pupil_open_to_those_who_look_after_it_alone(site:
                     elif rule.endpoint.startswith("board.") and rule.endpoint != "board.case":
                         wanted = READERS if rule.endpoint == "board.read" else DECIDERS
                         open_ = open_ and any(grant.role in wanted for grant in grants)
-                    done = {200, 303, 422} if method == "POST" else {200}
+                    elif rule.endpoint.startswith("leavedesk."):
+                        open_ = open_ and any(grant.role in may_call for grant in grants)
+                    done = {200, 303, 422} if method == "POST" else {200}  # 422: a form without its fields
                     assert (code in done) == open_ and (open_ or code in {403, 404}), f"{login}: {method} {url} {code}"
                     assert open_ or not [name for name in known.names if name in body], f"{login}: {url}"
 
