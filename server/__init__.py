@@ -26,6 +26,7 @@ FEATURES = (
     "notify",
     "absence",
     "leavedesk",
+    "register",
     "transfer",
     "live",
     "board",

@@ -46,3 +46,25 @@ class TeacherMark(Base):
     made_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
     undone_by: Mapped[uuid.UUID | None]
     undone_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
+
+
+class ManualPassage(Base):
+    """An entry or exit that a person at the gate saw and wrote down, because no card could; judged like a tap."""
+
+    __tablename__ = "manual_passage"
+    __table_args__ = (
+        Index(None, "school_id", "day"),
+        Index(None, "pupil_id", "day"),
+        Index(None, "school_id", "made_at"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)  # from the form that was sent: sent twice, it is one
+    school_id: Mapped[str] = school_column()
+    pupil_id: Mapped[uuid.UUID] = mapped_column(Uuid, ForeignKey("pupil.id", ondelete="CASCADE"))
+    direction: Mapped[str] = mapped_column(String(4))  # in, out
+    at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+    day: Mapped[dt.date] = mapped_column(Date)  # the school's date at `at`
+    reason: Mapped[str] = mapped_column(String(16))  # gatebook.Reason
+    note: Mapped[str] = mapped_column(String(200), default="")
+    made_by: Mapped[uuid.UUID]  # user_account.id
+    made_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)

@@ -65,6 +65,7 @@ class MarkKind(StrEnum):
     PRESENT = "present"
     ABSENT = "absent"
     LATE = "late"
+    UNLOOKED = "unlooked"  # a register was finished, and nobody looked for the pupil: nothing may be concluded
 
 
 @dataclass(frozen=True)
@@ -319,12 +320,14 @@ def _missing(starts: int, evidence: _Evidence) -> Verdict:
 
 
 def _marked(finding: _Finding, marks: Sequence[Mark]) -> _Finding:
-    """A teacher's word over the gate's; of several marks absent wins, then late."""
+    """A teacher's word over the gate's; of several marks absent wins, then late. Not to have looked says nothing."""
     if any(mark.mark == "absent" for mark in marks):
         flags = finding.flags | ({"seen_by_gate_not_class"} if finding.seen else set())
         return _Finding(Verdict(State.ABSENT), finding.seen, flags)
+    marks, looked_for = [mark for mark in marks if mark.mark != MarkKind.UNLOOKED], bool(marks)
     if finding.seen or not marks:
-        return finding
+        unsure = looked_for and finding.verdict.state == State.ABSENT
+        return replace(finding, verdict=Verdict(State.UNCONFIRMED)) if unsure else finding
     late = [mark.minutes for mark in marks if mark.mark == "late"]
     verdict = Verdict(State.LATE, late=max(late)) if late else Verdict(State.PRESENT)
     return _Finding(verdict, flags=finding.flags | {SEEN_BY_TEACHER})

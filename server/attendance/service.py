@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from server import clock, settings
-from server.attendance import boarding, marks, news, rules
+from server.attendance import boarding, gatebook, marks, news, rules
 from server.attendance.models import PupilDay
 from server.calendar import service as calendar
 from server.db import db, insert_new, table
@@ -79,6 +79,7 @@ def apply(school: School, pupil_days: Collection[Key], now: datetime) -> list[Da
     old = {key: _day_of(row) for key, row in rows.items()}
     seen = taps.of_days(session, school.id, pupils, dates)
     nights = boards.nights(keys)
+    written = gatebook.of_days(session, school.id, pupils, dates)
     timetables = _timetables(session, pupils)
     frames = {day: _frame(school, day, now, set(timetables.values())) for day in dates}
     away, marked = leave.approved_on(session, school, pupils, dates), marks.standing(session, pupils, dates)
@@ -86,7 +87,7 @@ def apply(school: School, pupil_days: Collection[Key], now: datetime) -> list[Da
         key: _judged(
             frames[key[1]],
             timetables[key[0]],
-            seen.get(key, []),
+            [*seen.get(key, ()), *written.get(key, ())],
             leave=away.get(key, ()),
             marked=marks.facts(marked.get(key, ())),
             night=nights.get(key, rules.DAY_PUPIL),

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from server import clock, settings
+from server.attendance import gatebook
 from server.attendance.news import Event, Kind
 from server.attendance.service import DayChange
 from server.db import db
@@ -48,6 +49,7 @@ class _Passage:
     direction: str
     gate: str | None
     timed: bool
+    by_guard: bool = False
 
 
 def announce(school: School, changes: Sequence[DayChange], now: datetime) -> int:
@@ -88,6 +90,8 @@ def _passages(school_id: str, pupils: Sequence[uuid.UUID], days: Sequence[date])
     found = defaultdict(list)
     for row in db.session.execute(_PASSAGES, {"school": school_id, "pupils": pupils, "days": days}):
         found[row.pupil_id, row.day].append(_passage(row))
+    for key, sights in gatebook.of_days(db.session(), school_id, pupils, days).items():
+        found[key] += [_Passage(at, direction, None, timed=True, by_guard=True) for at, direction, _clock in sights]
     return found
 
 
@@ -103,7 +107,8 @@ def _happening(school: School, change: DayChange, event: Event, seen: Iterable[_
     moment = clock.at_local(change.date, event.at, school.timezone)
     there = [passage for passage in either if passage.timed and passage.at.replace(microsecond=0) == moment]
     exact = min((passage.at for passage in there), default=moment)
-    return rules.Happening(event, clock.local(exact, school.timezone), _one(there))
+    by_guard = bool(there) and all(passage.by_guard for passage in there)
+    return rules.Happening(event, clock.local(exact, school.timezone), _one(there), by_guard)
 
 
 def _one(passages: Iterable[_Passage]) -> str | None:

@@ -16,6 +16,8 @@ STAFF = frozenset[str]()  # everybody who logs in
 SETTERS = frozenset({"office", "head"})
 OFFICE = frozenset({"office", "head", "operator"})
 LEAVE = ("leavedesk.new", "leavedesk.trip", "leavedesk.one")
+REGISTER = frozenset({"class_teacher", "subject_teacher", "grade_head", "office", "head"})
+DESK = frozenset({"guard", "office", "head"})
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,10 @@ GROUPS: tuple[tuple[Any, tuple[Place, ...]], ...] = (
             Place("board.replies", "messages", _("Replies"), _("What a person must read"), MAY_READ),
             Place("leavedesk.page", "file-text", _("Leave"), _("Requests, who is away, trips"), READERS, LEAVE),
             Place("leavedesk.warnings", "history", _("Away often"), _("Pupils somebody should ask about"), READERS),
+            Place("register.classes", "clipboard-check", _("Registers"), roles=REGISTER, under=("register.take",)),
+            Place("register.differences", "eye-check", _("Gate against class"), roles=REGISTER),
+            Place("register.desk", "shield", _("Guard's page"), roles=DESK, under=("register.person",)),
+            Place("register.papers", "ticket", _("Slips and passes"), roles=REGISTER | DESK),
         ),
     ),
     (_("Reports"), ()),

@@ -29,6 +29,7 @@ from server.oddities import lists as oddities
 from server.overview.service import Counts, Gate
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
+from server.register import lists as registers
 from server.schools.models import School
 from server.taps.models import RefusedPayload, Tap
 
@@ -71,6 +72,7 @@ class Known:
 def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
     """What needs a person, the most urgent first. Gates and cards are shown to those who see the whole school."""
     found = [*_cases(user, day), *_unexplained(user, day, known.counts.of[Status.UNEXPLAINED])]
+    found += _registers(user, day)
     if accounts.scope_of(user).whole:
         found += _silent(known.gates)
         found += _faults(user.school_id, day, known)
@@ -98,7 +100,7 @@ def _cases(user: User, day: dt.date) -> Iterator[Todo]:
             yield Todo(kind, cases[state], pupils=pupils, told=board.told(user, day) if kind == "held" else 0)
     called = board.called(user, day)
     if called:
-        yield Todo("register", len(called), rooms=called[:NAMED])
+        yield Todo("called", len(called), rooms=called[:NAMED])
     unread = replies.count(user)
     if unread:
         yield Todo("replies", unread)
@@ -137,6 +139,17 @@ def _leave(user: User) -> Iterator[Todo]:
     away = [(pupil, room) for warning, pupil, room in warn.unseen(user) if warning.urgent]
     if away:
         yield Todo("away", len(dict.fromkeys(pupil.id for pupil, _room in away)), pupils=tuple(away[:NAMED]))
+
+
+def _registers(user: User, day: dt.date) -> Iterator[Todo]:
+    """Where gate and class disagree, whom nobody has seen, and registers that should be finished by now."""
+    school = db.session.get_one(School, user.school_id)
+    for kind, lines in zip(("not_in_class", "unlooked"), registers.urgent(user, day), strict=True):
+        if lines:
+            yield Todo(kind, len(lines), pupils=tuple((line.pupil, line.room) for line in lines[:NAMED]))
+    open_ = registers.overdue(user, school, clock.now())
+    if open_:
+        yield Todo("register", len(open_), rooms=tuple(each.room for each in open_[:NAMED]))
 
 
 def _silent(gates: list[Gate]) -> Iterator[Todo]:

@@ -194,6 +194,13 @@ def pages(served: Served) -> dict[str, str]:
         "leave-trip": f"/leave/trip?class={site.classes[4]}",
         "leave-warnings": "/leave/warnings",
         "phone": "/phone",
+        "registers": "/register",
+        "register": f"/register/{site.classes[4]}",
+        "correction": f"/register/pupils/{site.pupils[17][0]}",
+        "differences": "/register/differences",
+        "gate": "/gate?q=2026",
+        "at-the-gate": f"/gate/{site.pupils[17][0]}",
+        "passes": "/passes",
         "nothing": "/nothing",
     }
 

@@ -26,6 +26,8 @@ from server.leavedesk.rules import WarningKind
 from server.oddities.models import OddUse
 from server.outbox.models import InboundText, OutboxText, PhoneText, TextState
 from server.people.models import Guardian, Guardianship, Pupil, Relation, SchoolClass
+from server.register import desk, passes, service
+from server.register.models import GatePass
 from server.schools.models import School
 from tests import sample
 from tests.server.site import Site, Visitor
@@ -69,6 +71,7 @@ class Known:
     names: list[str] = field(default_factory=list)
     cases: list[str] = field(default_factory=list)
     replies: list[str] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -80,6 +83,7 @@ def site(settings: config.Config, morning: None) -> Iterator[Site]:
         _second_school()
         _missing_and_writing()
         _leave()
+        _papers()
         with transaction():
             for login, (grants, _sees) in staff(site).items():
                 create_user("mingde", login, login, sample.PASSWORD, grants)
@@ -183,6 +187,16 @@ def _leave() -> None:
             files.add(session, row, f"{pupil.name}.pdf", b"%PDF-1.7", None, at)
 
 
+def _papers() -> None:
+    """A late slip for everybody."""
+    at = sample.moment(7, 50)
+    with transaction() as session:
+        for pupil in session.scalars(select(Pupil)):
+            slip = GatePass(school_id=pupil.school_id, pupil_id=pupil.id, kind="late", cause="2026-11-25", made_at=at)
+            slip.valid_from, slip.valid_until, slip.made_by = at, sample.moment(9, 50), uuid.uuid4()
+            session.add(slip)
+
+
 def classes_of(site: Site, school_id: str) -> list[Known]:
     """The classes of a school in the order of site.classes."""
     with site.app.app_context():
@@ -198,12 +212,7 @@ def classes_of(site: Site, school_id: str) -> list[Known]:
         for text in _all(OutboxText, school_id):
             if text.state != TextState.QUEUED:
                 place[text.pupil_id].recipients.append(text.recipient)
-        for leave in _all(Leave, school_id):
-            place[leave.pupil_id].leaves.append(str(leave.id))
-            for file in files.of(leave.id):
-                place[leave.pupil_id].files.append(f"{leave.id} {file.id}")
-        for warning in _all(AbsenceWarning, school_id):
-            place[warning.pupil_id].warnings.append(str(warning.id))
+        _leaves_and_slips(place, school_id)
         if school_id != "mingde":
             for known in found.values():
                 known.gates = ["gate-far"]
@@ -222,6 +231,17 @@ def _odds_and_cases(place: dict, school_id: str) -> None:
         place[uuid.UUID(reply.reference)].replies.append(str(reply.id))
 
 
+def _leaves_and_slips(place: dict, school_id: str) -> None:
+    for leave in _all(Leave, school_id):
+        place[leave.pupil_id].leaves.append(str(leave.id))
+        for file in files.of(leave.id):
+            place[leave.pupil_id].files.append(f"{leave.id} {file.id}")
+    for warning in _all(AbsenceWarning, school_id):
+        place[warning.pupil_id].warnings.append(str(warning.id))
+    for slip in _all(GatePass, school_id):
+        place[slip.pupil_id].codes.append(passes.code_of(slip.id))
+
+
 def _all(table: type, school_id: str) -> list:
     return list(db.session.scalars(select(table).where(table.school_id == school_id)))
 
@@ -237,6 +257,7 @@ def addresses(rule: Rule, known: Known) -> list[str]:
     if "file_id" in rule.arguments:
         pairs = [pair.split() for pair in known.files]
         return [_filled(rule, leave_id=leave, file_id=file) for leave, file in pairs]
+    holds |= {"code": known.codes}
     holds |= {"leave_id": known.leaves, "warning_id": known.warnings}
     [place] = rule.arguments
     return [_filled(rule, **{place: value}) for value in holds[place]]
@@ -326,9 +347,22 @@ def test_pages_of_a_class_or_a_pupil_open_to_those_who_look_after_it_alone(site:
                         open_ = open_ and any(grant.role in wanted for grant in grants)
                     elif rule.endpoint.startswith("leavedesk."):
                         open_ = open_ and any(grant.role in may_call for grant in grants)
+                    elif rule.endpoint.startswith("register."):
+                        open_ = open_ and any(grant.role in may_look(rule.endpoint) for grant in grants)
                     done = {200, 303, 422} if method == "POST" else {200}  # 422: a form without its fields
                     assert (code in done) == open_ and (open_ or code in {403, 404}), f"{login}: {method} {url} {code}"
                     assert open_ or not [name for name in known.names if name in body], f"{login}: {url}"
+
+
+def may_look(endpoint: str) -> frozenset[str]:
+    """The roles that have to do with a page of registers, of the gate, or of slips."""
+    if endpoint in {"register.person", "register.record"}:
+        return desk.DESK
+    return (
+        desk.DESK | service.MAY_TAKE
+        if endpoint in {"register.paper", "register.check", "register.use"}
+        else (service.MAY_TAKE)
+    )
 
 
 def test_the_right_to_call_of_one_class_does_not_reach_into_those_a_guard_sees(site: Site) -> None:
