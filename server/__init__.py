@@ -27,6 +27,7 @@ FEATURES = (
     "absence",
     "leavedesk",
     "register",
+    "rollcall",
     "transfer",
     "live",
     "board",

@@ -19,6 +19,7 @@ from server.db import db
 from server.gates.models import Gateway
 from server.outbox.models import InboundText, OutboxText
 from server.register.models import ClassRegister
+from server.rollcall.models import RollCall, Visit
 from server.taps.models import Tap
 
 POLL = 0.3  # seconds between two questions to the database while somebody watches
@@ -154,7 +155,11 @@ def newest(school_id: str) -> str:
     taken = select(func.max(InboundText.handled_at)).where(*replies).scalar_subquery()
     looked = select(func.max(ClassRegister.changed_at)).where(ClassRegister.school_id == school_id).scalar_subquery()
     written = select(func.max(ManualPassage.made_at)).where(ManualPassage.school_id == school_id).scalar_subquery()
-    row = db.session.execute(select(tap, text, heard, online, case, open_, reply, taken, looked, written)).one()
+    roll = select(func.max(RollCall.changed_at)).where(RollCall.school_id == school_id).scalar_subquery()
+    visit = select(func.max(Visit.changed_at)).where(Visit.school_id == school_id).scalar_subquery()
+    row = db.session.execute(
+        select(tap, text, heard, online, case, open_, reply, taken, looked, written, roll, visit)
+    ).one()
     return "-".join(str(clock.to_millis(part) if isinstance(part, datetime) else part) for part in row)
 
 

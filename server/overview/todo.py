@@ -30,6 +30,9 @@ from server.overview.service import Counts, Gate
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
 from server.register import lists as registers
+from server.rollcall import desk
+from server.rollcall import service as rollcall
+from server.rollcall.models import StaffMember
 from server.schools.models import School
 from server.taps.models import RefusedPayload, Tap
 
@@ -71,7 +74,8 @@ class Known:
 
 def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
     """What needs a person, the most urgent first. Gates and cards are shown to those who see the whole school."""
-    found = [*_cases(user, day), *_unexplained(user, day, known.counts.of[Status.UNEXPLAINED])]
+    found = [*_roll(user), *_visitors(user), *_cases(user, day)]
+    found += _unexplained(user, day, known.counts.of[Status.UNEXPLAINED])
     found += _registers(user, day)
     if accounts.scope_of(user).whole:
         found += _silent(known.gates)
@@ -104,6 +108,19 @@ def _cases(user: User, day: dt.date) -> Iterator[Todo]:
     unread = replies.count(user)
     if unread:
         yield Todo("replies", unread)
+
+
+def _roll(user: User) -> Iterator[Todo]:
+    """The roll call that runs; `count`: to how many of its parts this user was sent."""
+    session = db.session()
+    roll = rollcall.running(session, user.school_id)
+    if roll is not None and (rollcall.may_start(user) or rollcall.visible_parts(session, user, roll)):
+        yield Todo("roll", len(rollcall.sent_to(session, user)), roll.started_at, reason=roll.kind)
+
+
+def _visitors(user: User) -> Iterator[Todo]:
+    for visit in desk.waiting(user, clock.now()):
+        yield Todo("visitor", at=visit.arrived_at, reason=visit.name, gate=visit.host_name)
 
 
 def _unexplained(user: User, day: dt.date, count: int) -> Iterator[Todo]:
@@ -171,10 +188,12 @@ def _cards(school_id: str, day: dt.date, known: Known) -> Iterator[Todo]:
     """Cards that nobody holds, and cards reported lost: the newest tap of each. The rest is among the odd uses."""
     held = exists().where(Card.school_id == school_id, Card.text == Tap.card)
     held = held.where(Card.state == CardState.ACTIVE, Card.pupil_id.is_not(None))
+    badges = select(StaffMember.card).where(StaffMember.school_id == school_id, StaffMember.card.is_not(None))
     spoke = exists().where(SunReading.tap_id == Tap.id)
     newest = (
         select(Tap.card, func.max(Tap.at).label("at"), func.max(Tap.gateway_id).label("gate"), func.count().label("n"))
         .where(Tap.school_id == school_id, Tap.day == day, Tap.pupil_id.is_(None), ~held, ~spoke)
+        .where(Tap.card.not_in(badges))
         .group_by(Tap.card)
         .order_by(func.max(Tap.at).desc())
         .limit(MOST_CARDS)

@@ -28,6 +28,9 @@ from server.outbox.models import InboundText, OutboxText, PhoneText, TextState
 from server.people.models import Guardian, Guardianship, Pupil, Relation, SchoolClass
 from server.register import desk, passes, service
 from server.register.models import GatePass
+from server.rollcall import service as rollcall
+from server.rollcall.models import RollCall, RollEntry, StaffMember, Visit
+from server.rollcall.rules import RollKind
 from server.schools.models import School
 from tests import sample
 from tests.server.site import Site, Visitor
@@ -68,6 +71,10 @@ class Known:
     leaves: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    rolls: list[str] = field(default_factory=list)  # with a part: of both schools; alone: of the other one
+    entries: list[str] = field(default_factory=list)
+    visits: list[str] = field(default_factory=list)
+    members: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     cases: list[str] = field(default_factory=list)
     replies: list[str] = field(default_factory=list)
@@ -151,6 +158,19 @@ def _second_school() -> None:
         session.add_all([ship, day, text, odd, sample.tap(at, school_id="erzhong", pupil_id=pupil.id)])
         session.flush()
         session.add(PhoneText(text_id=text.id, recipient=text.recipient, phone=phone, body="外校正文", received_at=at))
+        visit = Visit(school_id="erzhong", name="外校生客", host_name="外校母", arrived_at=at, changed_at=at)
+        session.add_all([StaffMember(school_id="erzhong", name="外校母"), visit])
+    for school_id in ("erzhong", "mingde"):
+        _ring(school_id)
+
+
+def _ring(school_id: str) -> None:
+    """A roll call runs at each school."""
+    login = f"alarm-{school_id}"
+    with transaction() as session:
+        user = create_user(school_id, login, login, sample.PASSWORD, [Grant("office")])
+        school = session.get_one(School, school_id)
+        rollcall.start(session, school, user, RollKind.DRILL, sample.moment(7, 53))
 
 
 def _missing_and_writing() -> None:
@@ -213,8 +233,15 @@ def classes_of(site: Site, school_id: str) -> list[Known]:
             if text.state != TextState.QUEUED:
                 place[text.pupil_id].recipients.append(text.recipient)
         _leaves_and_slips(place, school_id)
+        [roll] = _all(RollCall, school_id)
+        for known in found.values():
+            known.rolls = [str(roll.id)]
         if school_id != "mingde":
             for known in found.values():
+                known.entries = [str(each.id) for each in _all(RollEntry, school_id)]
+                known.visits = [str(each.id) for each in _all(Visit, school_id)]
+                known.members = [str(each.id) for each in _all(StaffMember, school_id)]
+                assert known.entries and known.visits and known.members
                 known.gates = ["gate-far"]
                 known.caretakers = [str(each.id) for each in _all(Caretaker, school_id)]
         db.session.remove()
@@ -251,7 +278,16 @@ def addresses(rule: Rule, known: Known) -> list[str]:
     if "contact_id" in rule.arguments:
         pairs = [pair.split() for pair in known.contacts]
         return [_filled(rule, pupil_id=pupil, contact_id=contact) for pupil, contact in pairs]
-    holds = {"class_id": [known.class_id], "pupil_id": known.pupils, "recipient": known.recipients, "odd_id": known.odd}
+    if {"roll_id", "part"} <= rule.arguments:
+        return [_filled(rule, roll_id=roll, part=known.class_id) for roll in known.rolls]
+    holds = {"roll_id": known.rolls if known.entries else [], "entry_id": known.entries}
+    holds |= {"visit_id": known.visits, "staff_id": known.members}
+    holds |= {
+        "class_id": [known.class_id],
+        "pupil_id": known.pupils,
+        "recipient": known.recipients,
+        "odd_id": known.odd,
+    }
     holds |= {"gateway_id": known.gates, "caretaker_id": known.caretakers}
     holds |= {"case_id": known.cases, "reply_id": known.replies}
     if "file_id" in rule.arguments:
