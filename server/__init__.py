@@ -29,6 +29,7 @@ FEATURES = (
     "register",
     "rollcall",
     "transfer",
+    "reports",
     "live",
     "board",
     "overview",

@@ -14,7 +14,10 @@ class PupilDay(Base):
     """What rules.judge said last of one pupil's day; always recomputed whole, never patched."""
 
     __tablename__ = "pupil_day"
-    __table_args__ = (Index(None, "school_id", "date", "status"),)
+    __table_args__ = (
+        Index(None, "school_id", "date", "status"),
+        Index("ix_pupil_day_report", "school_id", "date", "pupil_id", "summary", "first_in"),  # reports read it alone
+    )
 
     pupil_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pupil.id", ondelete="CASCADE"), primary_key=True)
     date: Mapped[dt.date] = mapped_column(Date, primary_key=True)
@@ -25,6 +28,7 @@ class PupilDay(Base):
     first_in: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
     last_out: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
     verdict: Mapped[dict[str, Any]] = mapped_column(JSON)  # rules.Day as plain values
+    summary: Mapped[str] = mapped_column(String(400), default="")  # summary.written: its sessions, for reports
     judged_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from server import clock, settings
-from server.attendance import boarding, gatebook, marks, news, rules
+from server.attendance import boarding, gatebook, marks, news, rules, summary
 from server.attendance.models import PupilDay
 from server.calendar import service as calendar
 from server.db import db, insert_new, table
@@ -27,7 +27,7 @@ Sight = tuple[datetime, str, str]  # a tap: moment, direction, clock
 
 _day = table(PupilDay)
 _LOCK = (
-    select(_day.c.pupil_id, _day.c.date, _day.c.status, _day.c.verdict)
+    select(_day.c.pupil_id, _day.c.date, _day.c.status, _day.c.summary, _day.c.verdict)
     .where(_day.c.date.in_(bindparam("days", expanding=True)))
     .where(_day.c.pupil_id.in_(bindparam("pupils", expanding=True)))
     .order_by(_day.c.pupil_id, _day.c.date)
@@ -95,10 +95,14 @@ def apply(school: School, pupil_days: Collection[Key], now: datetime) -> list[Da
         for key in keys
     }
     new = {key: news.remembering(old[key], day) for key, day in judged.items()}
-    verdicts = [
-        _row(school, key, day, now)
+    lines = {
+        key: summary.written(day, frames[key[1]].sessions[timetables[key[0]]], away.get(key, ()))
         for key, day in new.items()
-        if day != old[key] or rules.status(day) != rows[key].status
+    }
+    verdicts = [
+        _row(school, key, day, now) | {"summary": lines[key]}
+        for key, day in new.items()
+        if day != old[key] or (rules.status(day), lines[key]) != (rows[key].status, rows[key].summary)
     ]
     if verdicts:
         session.execute(_KEEP, verdicts)
@@ -120,7 +124,13 @@ def pupils_on(school_id: str, day: date) -> list[uuid.UUID]:
 
 
 def _locked(session: Session, school_id: str, keys: Sequence[Key], now: datetime) -> dict[Key, Any]:
-    empty = {"school_id": school_id, "status": rules.Status.NOT_YET.value, "verdict": {}, "judged_at": now}
+    empty = {
+        "school_id": school_id,
+        "status": rules.Status.NOT_YET.value,
+        "verdict": {},
+        "judged_at": now,
+        "summary": "",
+    }
     rows = [empty | {"pupil_id": pupil_id, "date": day, "late_minutes": 0, "inside": False} for pupil_id, day in keys]
     session.execute(insert_new(_day), rows)
     days, pupils = sorted({day for _, day in keys}), sorted({pupil_id for pupil_id, _ in keys})

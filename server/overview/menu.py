@@ -78,7 +78,17 @@ GROUPS: tuple[tuple[Any, tuple[Place, ...]], ...] = (
             Place("rollcall.visitors", "id-badge", _("Visitors and staff"), _("Sign in and out"), DESK),
         ),
     ),
-    (_("Reports"), ()),
+    (
+        _("Reports"),
+        (
+            Place(
+                "reports.whole",
+                "chart-bar",
+                _("Reports"),
+                _("Attendance by day, month and term, and registers to print"),
+            ),
+        ),
+    ),
     (_("Gates"), (Place("gates.page", "router", _("Gates"), _("Whether each gate and reader works"), OFFICE),)),
     (
         _("Setting up"),

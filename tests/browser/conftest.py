@@ -204,6 +204,11 @@ def pages(served: Served) -> dict[str, str]:
         "gate": "/gate?q=2026",
         "at-the-gate": f"/gate/{site.pupils[17][0]}",
         "passes": "/passes",
+        "reports": "/reports",
+        "reports-term": "/reports?period=term",
+        "report-class": f"/reports/classes/{site.classes[4]}",
+        "report-pupil": f"/reports/pupils/{site.pupils[17][0]}",
+        "month-sheet": f"/reports/classes/{site.classes[4]}/register",
         "nothing": "/nothing",
     }
 
