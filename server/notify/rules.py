@@ -53,12 +53,14 @@ class Happening:
     """An event with its moment on the school's wall clock (None: not known) and its gate (None: not certain).
 
     `by_guard`: no card was read, a person at the gate wrote it down.
+    `since`: when an event without a moment can have been at the earliest.
     """
 
     event: Event
     at: dt.datetime | None
     gate: str | None
     by_guard: bool = False
+    since: dt.datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ def plan(
 def is_news(happening: Happening, policy: GatePolicy, now: dt.datetime) -> bool:
     """Whether a family is still told: wanted by the school, and not older than the policy allows."""
     wanted = policy.departures if happening.event.kind is Kind.OUT else policy.arrivals
-    return wanted and (happening.at is None or now - happening.at < dt.timedelta(minutes=policy.max_age_minutes))
+    since = happening.at or happening.since
+    return wanted and (since is None or now - since < dt.timedelta(minutes=policy.max_age_minutes))
 
 
 def is_old(happening: Happening, policy: GatePolicy, now: dt.datetime) -> bool:

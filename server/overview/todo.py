@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import and_, exists, func, select
+from sqlalchemy import and_, exists, func, or_, select
 
 from server import clock, settings
 from server.absence.models import AbsenceCase
@@ -39,6 +39,7 @@ from server.taps.models import RefusedPayload, Tap
 MOST_CARDS = 3
 NAMED = 3
 FADES_AFTER = dt.timedelta(minutes=1)  # what was on its way when a gate was revoked
+LOST_SHOWN = dt.timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -213,10 +214,11 @@ def _cards(school_id: str, day: dt.date, known: Known) -> Iterator[Todo]:
 
 
 def _gaps(school_id: str, known: Known) -> Iterator[Todo]:
-    query = select(SpoolGap).where(SpoolGap.school_id == school_id, SpoolGap.closed_at.is_(None))
+    lately = SpoolGap.lost_at > clock.now() - LOST_SHOWN
+    query = select(SpoolGap).where(SpoolGap.school_id == school_id, or_(SpoolGap.closed_at.is_(None), lately))
     for gap in db.session.scalars(query.order_by(SpoolGap.seen_at.desc()).limit(MOST_CARDS)):
         count = gap.last_seq - gap.first_seq + 1
-        yield Todo("gap", count, gap.since, gap.until, known.gate(gap.gateway_id))
+        yield Todo("gone" if gap.lost_at else "gap", count, gap.since, gap.until, known.gate(gap.gateway_id))
 
 
 def _credentials(gates: list[Gate]) -> Iterator[Todo]:
