@@ -17,7 +17,7 @@ CHANNELS = {
     wire.Kind.STORED: ("receive", [wire.Stored], "Ids that the server has committed, QoS 1, not retained"),
     wire.Kind.COMMAND: (
         "receive",
-        [wire.Resync, wire.Announce, wire.SelfTest, wire.ListPart],
+        [wire.Resync, wire.Announce, wire.Now, wire.SelfTest, wire.ListPart],
         "What the server asks, QoS 1, not retained",
     ),
 }

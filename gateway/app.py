@@ -16,19 +16,22 @@ from typing import Any
 import msgspec
 
 from gateway import evacuation, feedback, passages, timebase, wire
+from gateway.boots import Boots
 from gateway.cards import Answer, Cards
 from gateway.clock import Clock
 from gateway.config import Config, ReaderSection
-from gateway.dedupe import Dedupe, Verdict
+from gateway.dedupe import Verdict
+from gateway.gate import Gate
 from gateway.link import Connected, Denied, Heard, Link, Lost, Will
 from gateway.ports import Health, Port, Read
 from gateway.readers.base import Card, Fault
 from gateway.seal import Seal
 from gateway.selftest import Asked, Examination, Surroundings, Writing
 from gateway.spool import Limits, NotStored, Spool, Touch
-from gateway.status import REFUSED, Record, heartbeat, last_will
+from gateway.status import absent, heartbeat, last_will
+from gateway.trust import WORD_MS, Trust
 from gateway.uplink import Uplink
-from gateway.walkthrough import Passed, Walkthrough
+from gateway.walkthrough import Passed
 from gateway.watchdog import Watchdog, can_be_heard, hanging
 from gateway.wire import Kind, ReaderHealth, Trouble
 
@@ -37,38 +40,12 @@ log = logging.getLogger("gateway")
 TURN_S = 1.0  # the longest pause between two looks at the timers
 WATCH_S = 0.2  # the same while somebody walks through
 TURN_EVENTS = 200  # taken in one turn
+WORD_S = WORD_MS / 1000  # taps wait so long for the server to say what time it is, while nobody else does
 COMMIT_TAPS = 400  # at most so many taps share a commit: an SD card takes 10 ms to flush
 
 
 class Stop:
     """Put into the inbox to end the gateway."""
-
-
-class Gate:
-    """One reader as the main thread sees it."""
-
-    def __init__(self, section: ReaderSection, port: Port, walk: Walkthrough | None) -> None:
-        self.section = section
-        self.port = port
-        self.walk = walk  # for tags that are read from afar, in place of dedupe
-        self.record = Record(section)
-        self.dedupe = Dedupe(confirm=section.confirm(), same_card_ms=round(section.same_card_s * 1000))
-        self._red = 0
-
-    def forget(self, card: str) -> None:
-        """The tap could not be kept: the card's next read, or walk, is new."""
-        (self.walk or self.dedupe).forget(card)
-
-    def unconfirmed(self) -> int:
-        """Cards that were read too seldom to count."""
-        return self.walk.unconfirmed[self.section.id] if self.walk else self.dedupe.unconfirmed
-
-    def may_show_red(self, fault: Fault, ticks: int) -> bool:
-        """Once a second for a card that was held to the reader and cannot be taken."""
-        if fault.kind not in REFUSED or ticks - self._red < 1_000:
-            return False
-        self._red = ticks
-        return True
 
 
 class Gateway:
@@ -77,7 +54,8 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.inbox: SimpleQueue[Any] = SimpleQueue()
-        self.clock = Clock(base=timebase.from_environment(), trusted=config.clock == "trust")
+        self.boots = Boots(Path(config.data_dir) / "boots.json")
+        self.clock = self._clock()
         limits = Limits(config.spool.max_mb << 20, config.spool.reserve_mb << 20, config.spool.keep_days)
         folder = Path(config.data_dir)
         seal = Seal(folder, config.machine_key_file)
@@ -88,7 +66,7 @@ class Gateway:
             config.mqtt,
             client_id=f"{config.school}/{config.gateway}",  # the name in its certificate, of two levels of its topics
             will=Will(self._topic(Kind.STATE), lambda birth: wire.encode(last_will(birth))),
-            now=self.clock.now,
+            now=lambda: max(self.clock.now(), self.boots.birth + 1),
             inbox=self.inbox,
         )
         walks = passages.load(config)
@@ -100,10 +78,14 @@ class Gateway:
         self.writing = Writing()
         self.page: Any = None  # of the evacuation count, where it is asked for
         self.full = False
+        self.gone: list[wire.Gone] = []
         self._birth = 0
         self._running = False
         self._next_beat = 0.0
         self._next_sign = 0.0
+
+    def _clock(self) -> Clock:
+        return Clock(base=timebase.from_environment(), trusted=self.config.clock == "trust", trust=Trust(self.boots))
 
     def _port(self, section: ReaderSection) -> Port:
         return Port(section, ticks=self.clock.ticks, inbox=self.inbox)
@@ -118,6 +100,7 @@ class Gateway:
         self.lights = feedback.load(self.config.feedback)
         self.spool.open()
         self.cards.open()
+        self.clock.open()
         try:
             self._start()
             while self._running:
@@ -165,6 +148,7 @@ class Gateway:
         farewell = msgspec.structs.replace(self._state(), online=False)
         self.link.stop(self._topic(Kind.STATE), wire.encode(farewell))
         self.spool.close()
+        self.boots.save()
         self.lights.close()
 
     def stop_on_signals(self) -> None:
@@ -202,6 +186,7 @@ class Gateway:
         now = time.monotonic()
         for start in range(0, len(touches), COMMIT_TAPS):
             self._store(touches[start : start + COMMIT_TAPS], now)
+        self.clock.state()
         self.uplink.send_due(now)
         self.spool.settle(now)
         self._look_after(now)
@@ -230,7 +215,8 @@ class Gateway:
     def _touch(self, card: Card, gate: Gate, ticks: int, direction: wire.Direction) -> Touch:
         if card.low_battery:
             gate.record.faults["low-battery"] += 1
-        return Touch(gate.section.id, direction, card.text, self.clock.at(ticks), self.clock.state(), ticks, card.sun)
+        state, at = self.clock.state(), self.clock.at(ticks)
+        return Touch(gate.section.id, direction, card.text, at, state, ticks, card.sun)
 
     def _is_new(self, gate: Gate, card: Card, ticks: int) -> bool:
         verdict = gate.dedupe.admits(card.text, ticks)
@@ -294,9 +280,12 @@ class Gateway:
     def _on_connected(self, event: Connected) -> None:
         self.link.adopt(event, [self._topic(Kind.STORED), self._topic(Kind.COMMAND)])
         self._birth = event.birth
-        self.uplink.connected(event.max_packet)
+        self.boots.born(event.birth)
+        now = time.monotonic()
+        unsure = self.clock.settled_now() is None
+        self.uplink.connected(event.max_packet, held_until=now + WORD_S if unsure else 0.0)
         self._next_beat = 0.0
-        self._beat(time.monotonic())  # the birth goes before the taps
+        self._beat(now)  # the birth goes before the taps
 
     def _on_lost(self, event: Lost) -> None:
         if self.link.drop(event):
@@ -317,7 +306,10 @@ class Gateway:
                 self.uplink.hurry(now)
                 self._next_beat = 0.0
             case wire.Resync(spool=spool, start=start):
-                self._resync(spool, start)
+                self._resync(spool, max(1, start))
+            case wire.Now(boot=boot):
+                if boot == self.clock.boot and self.clock.trust.hear(message, self.clock.ticks()):
+                    self.uplink.release()
             case wire.SelfTest():
                 self.examination.begin(message, now, self.clock)
             case wire.ListPart():
@@ -325,11 +317,14 @@ class Gateway:
                     self._next_beat = 0.0  # the server sends again what it does not hear of
 
     def _resync(self, spool: str, start: int) -> None:
-        if spool != self.spool.id:
+        """Send again what is kept, and say what is not: the server must not wait for it."""
+        if spool == self.spool.id:
+            log.warning("the server asks again for all from #%d: %d taps", start, self.spool.resend(start))
+            self.uplink.again()
+        else:
             log.warning("the server asks for spool %s, this is %s: nothing to send again", spool, self.spool.id)
-            return
-        log.warning("the server asks again for all from #%d: %d taps", start, self.spool.resend(start))
-        self.uplink.again()
+        self.gone = absent(self.spool, spool, start)
+        self._next_beat = 0.0
 
     # signs of life
 
@@ -347,7 +342,7 @@ class Gateway:
             tested=self.examination.found,
             lists=self.cards.versions(),
         )
-        return msgspec.structs.replace(state, credential=self.link.credential)
+        return msgspec.structs.replace(state, credential=self.link.credential, gone=self.gone)
 
     def _lasting(self) -> frozenset[feedback.Lasting]:
         dead = any(gate.record.health is not ReaderHealth.UP for gate in self.gates.values())

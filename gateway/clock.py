@@ -10,13 +10,14 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.boots import Bracket
 from gateway.timebase import Timebase
-from gateway.wire import ClockState, Tap
+from gateway.trust import Trust
+from gateway.wire import LAST_MILLIS, ClockState, Tap
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 TIMESYNCD = Path("/run/systemd/timesync/synchronized")
 RTC = Path("/sys/class/rtc/rtc0")
-EARLIEST = 1_704_067_200_000  # 2024-01-01: a clock before this has never been set
 TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 LATE_MS = 60_000
 
@@ -57,31 +58,63 @@ class Clock:
     synced: Callable[[], bool] = kernel_synced
     has_rtc: Callable[[], bool] = RTC.exists
     ticks: Callable[[], int] = boottime_ms
+    trust: Trust = field(default_factory=Trust)
+
+    def open(self) -> None:
+        """Read what is known of earlier boots, before anything is dated."""
+        self.trust.boots.open(self.boot)
+        self.state()
 
     def now(self) -> int:
         """UTC milliseconds."""
-        return self.base.now_ms()
+        return self.at(self.ticks())
 
     def at(self, ticks: int) -> int:
-        """UTC milliseconds at which this boot's `ticks` were, by what the clock says now."""
-        return self.base.shown(self.base.real(self.now()) - (self.ticks() - ticks))
+        """UTC milliseconds at which this boot's `ticks` were, as well as is known now."""
+        wall = self.base.now_ms()
+        if self.base.start:
+            return self.base.shown(self.base.real(wall) - (self.ticks() - ticks))
+        offset = self.trust.boots.here.offset
+        return _on_the_wire(ticks + (wall - self.ticks() if offset is None else offset))
 
     def state(self) -> ClockState:
-        """How far `now` is to be trusted."""
+        """How far `now` is to be trusted: looks at all clocks."""
         if self.base.start:
             return ClockState.SYNCED
-        if self.now() < EARLIEST:
-            return ClockState.UNSYNCED
-        if self.trusted or self.synced():
-            return ClockState.SYNCED
-        return ClockState.RTC if self.has_rtc() else ClockState.UNSYNCED
+        claimed = self.trusted or self.synced()
+        return self.trust.look(self.base.now_ms(), self.ticks(), claimed=claimed, battery=self.has_rtc())
+
+    def settled_now(self) -> int | None:
+        """UTC milliseconds; None while they are not certain."""
+        return self.now() if self.state() is ClockState.SYNCED else None
 
     def mend(self, tap: Tap) -> Tap:
-        """The tap with the right time, when it was made in this boot before the clock was set and the clock is now."""
-        if tap.clock is ClockState.SYNCED or tap.boot != self.boot or self.state() is not ClockState.SYNCED:
+        """The tap as its time is known by now: exact when its boot was dated, else between which times it must lie."""
+        boots = self.trust.boots
+        if self.base.start or (tap.clock is ClockState.SYNCED and not boots.was_doubted(tap.boot)):
             return tap
-        return msgspec.structs.replace(tap, at=self.at(tap.ticks), clock=ClockState.SYNCED)
+        self.state()
+        starts = boots.here.starts if tap.boot == self.boot else boots.starts(tap.boot)
+        if starts is not None:
+            return msgspec.structs.replace(tap, at=_on_the_wire(starts + tap.ticks), clock=ClockState.SYNCED)
+        between = boots.bracket(tap.boot, tap.ticks)
+        return tap if tap.clock is ClockState.RTC and between.holds(tap.at) else _bracketed(tap, between)
+
+    def not_before(self, tap: Tap) -> int | None:
+        """When the tap was made, or the earliest that it can have been; None when nothing is known of it."""
+        mended = self.mend(tap)
+        return (mended.earliest or None) if mended.clock is ClockState.UNSYNCED else mended.at
 
     def is_late(self, tap: Tap) -> bool:
         """Made more than a minute of real time ago, or in an earlier boot."""
         return tap.boot != self.boot or self.ticks() - tap.ticks > LATE_MS
+
+
+def _bracketed(tap: Tap, between: Bracket) -> Tap:
+    known = {name: bound for name, bound in between._asdict().items() if bound is not None}
+    return msgspec.structs.replace(tap, clock=ClockState.UNSYNCED, **known)
+
+
+def _on_the_wire(millis: int) -> int:
+    """A clock that shows what no message may hold must not keep the tap from being sent."""
+    return min(max(0, millis), LAST_MILLIS)

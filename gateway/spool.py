@@ -22,7 +22,8 @@ from gateway.reserve import Reserve
 from gateway.salvage import Row
 from gateway.seal import Seal
 from gateway.spoolfile import NotStored, OtherMachine, SpoolFull, SpoolUnusable
-from gateway.wire import ClockState, Direction, Locked, Tap, new_tap_id
+from gateway.trust import BUILT
+from gateway.wire import LAST_SEQ, ClockState, Direction, Locked, Tap, new_tap_id
 
 log = logging.getLogger("gateway.spool")
 
@@ -41,7 +42,6 @@ INSERT INTO meta VALUES ('spool', lower(hex(randomblob(8))));
 COMMIT;
 """
 PAGE = 4096
-MOST_TAPS = 1 << 53
 FULL_AT = 0.95
 SETTLE_S = 1.0
 IDLE_S = 5.0
@@ -203,7 +203,7 @@ class Spool:
     def done(self, ids: Collection[str]) -> None:
         """The server has stored these. Written with the next tap or by `settle`; a crash before sends them again."""
         self._begin()
-        now = self.clock.now()
+        now = self.clock.settled_now() or 0
         self._db.executemany(
             "UPDATE tap SET stored_at = ?, body = 'S' || substr(body, 2) WHERE id = ? AND stored_at IS NULL",
             [(now, id) for id in ids],
@@ -220,9 +220,13 @@ class Spool:
         return int(self._db.execute("SELECT count(*) FROM tap WHERE stored_at IS NULL").fetchone()[0])
 
     def oldest(self) -> int | None:
-        """When the first of them was made."""
+        """When the first of them was made; None when that is not known."""
         first = self.unsent(limit=1)
-        return first[0].at if first else None
+        return self.clock.not_before(first[0]) if first else None
+
+    def kept(self, start: int) -> list[int]:
+        """The numbers from `start` on that are still here, in order."""
+        return [seq for (seq,) in self._db.execute("SELECT seq FROM tap WHERE seq >= ? ORDER BY seq", (start,))]
 
     # keeping the file
 
@@ -270,9 +274,11 @@ class Spool:
             self._commit()
 
     def _prune(self) -> None:
-        before = self.clock.now() - self.limits.keep_days * DAY_MS
-        self._begin()
-        self._db.execute("DELETE FROM tap WHERE stored_at < ?", (before,))
+        if (now := self.clock.settled_now()) is None:
+            return
+        self._begin()  # what was stored while the clock was wrong begins its days now
+        self._db.execute("UPDATE tap SET stored_at = ? WHERE stored_at NOT BETWEEN ? AND ?", (now, BUILT, now))
+        self._db.execute("DELETE FROM tap WHERE stored_at < ?", (now - self.limits.keep_days * DAY_MS,))
         self._commit()
 
     def _quarantine(self, seqs: Iterable[int]) -> None:
@@ -319,7 +325,7 @@ class Spool:
         self.id = self._db.execute("SELECT value FROM meta WHERE key = 'spool'").fetchone()[0]
         numbers = "SELECT seq FROM sqlite_sequence WHERE name = 'tap' UNION ALL SELECT seq FROM tap"
         last = self._db.execute(f"SELECT coalesce(max(seq), 0) FROM ({numbers})").fetchone()[0]
-        if not re.fullmatch("[0-9a-f]{16}", self.id) or not 0 <= last < MOST_TAPS:
+        if not re.fullmatch("[0-9a-f]{16}", self.id) or not 0 <= last < LAST_SEQ:
             raise sqlite3.DatabaseError("spool id or numbers are no such")
         self.next_seq = last + 1
 

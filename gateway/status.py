@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from gateway.clock import Clock
 from gateway.config import ReaderSection
 from gateway.readers.base import Fault
 from gateway.spool import Spool
-from gateway.wire import ReaderHealth, ReaderState, State, Tested
+from gateway.wire import LAST_SEQ, MAX_GONE, Gone, ReaderHealth, ReaderState, State, Tested
 
 REFUSED = {"two-cards", "random-uid"}  # faults that a pupil causes and can mend
 HWMON = Path("/sys/class/hwmon")
@@ -68,6 +69,15 @@ class Record:
             last_card=self.last_card,
             why=self.why or msgspec.UNSET,
         )
+
+
+def absent(spool: Spool, wanted: str, start: int) -> list[Gone]:
+    """Which numbers of the spool `wanted` from `start` on are not here: never were, or are not kept any more."""
+    if spool.id != wanted:
+        return [Gone(spool=wanted, first=start, last=LAST_SEQ)]
+    ends = [start - 1, *spool.kept(start), spool.next_seq]
+    holes = [(before + 1, after - 1) for before, after in pairwise(ends) if after > before + 1]
+    return [Gone(spool=wanted, first=first, last=last) for first, last in holes[:MAX_GONE]]
 
 
 def last_will(birth: int) -> State:

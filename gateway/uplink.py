@@ -46,19 +46,26 @@ class Uplink:
         self._behind = True  # the spool may hold taps behind the cursor that are not in flight
         self._cursor = 0
         self._answered = 0.0
+        self._held_until = 0.0
 
-    def connected(self, max_packet: int | None) -> None:
-        """A new connection: all that is not stored goes out, in messages that the broker takes."""
+    def connected(self, max_packet: int | None, *, held_until: float = 0.0) -> None:
+        """A new connection: all that is not stored goes out from `held_until` on, in messages that the broker takes."""
         self.lost()
         self.online = True
+        self._held_until = held_until
         self.batch = max(1, min(MAX_TAPS, ((max_packet or 1 << 28) - ENVELOPE_BYTES) // TAP_BYTES))
 
     def lost(self) -> None:
         """No connection: what was in flight is in the spool."""
         self.online = False
+        self.release()
         self._flights.clear()
         self._by_id.clear()
         self.again()
+
+    def release(self) -> None:
+        """What was held back may go."""
+        self._held_until = 0.0
 
     def again(self) -> None:
         """The spool holds taps to be sent that are not new: start reading at its first."""
@@ -66,7 +73,7 @@ class Uplink:
 
     def live(self, taps: Sequence[Tap], now: float) -> None:
         """Send taps that were just spooled, past any backlog; when too many are unanswered they wait their turn."""
-        if not self.online or self._live_in_flight() + len(taps) > LIVE_IN_FLIGHT:
+        if not self.online or now < self._held_until or self._live_in_flight() + len(taps) > LIVE_IN_FLIGHT:
             self._behind = True
             return
         for start in range(0, len(taps), self.batch):
@@ -91,8 +98,9 @@ class Uplink:
 
     def send_due(self, now: float) -> None:
         """Send again what was not answered in time, then fill the drain lane from the spool."""
-        if not self.online:
+        if not self.online or now < self._held_until:
             return
+        self.release()
         for flight in [flight for flight in self._flights if flight.due <= now]:
             if flight.live:
                 self._put_back(flight)
@@ -105,7 +113,7 @@ class Uplink:
 
     def next_due(self) -> float | None:
         """When `send_due` has something to do, as far as is known now."""
-        return min((flight.due for flight in self._flights), default=None)
+        return self._held_until or min((flight.due for flight in self._flights), default=None)
 
     def _put_back(self, flight: Flight) -> None:
         """A live tap has one try; then it is one of the backlog, so that live taps never wait for unanswered ones."""

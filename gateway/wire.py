@@ -19,19 +19,20 @@ SHARDS = 64
 MAX_TAPS = 50
 MAX_PARTS = 256
 PIECE_BYTES = 5_400  # of a gate list, before base64: a message stays under a broker's 8,192 bytes
+MAX_GONE = 64
 
 # Every bound is tighter than the databases behind it: a payload that decodes can be stored.
 # `$` alone would let a trailing line feed pass in Python's regular expressions.
 _END = r"$(?!\n)"
 _SAFE = 2**53 - 1  # the largest integer that every JSON reader keeps exact
+LAST_SEQ = _SAFE
+LAST_MILLIS = 7258118400000  # year 2200
 
 Name = Annotated[
     str,
     msgspec.Meta(pattern=rf"^[a-z0-9][a-z0-9-]{{0,31}}{_END}", description="school, gateway or reader id: no dots"),
 ]
-Millis = Annotated[
-    int, msgspec.Meta(ge=0, le=7258118400000, description="UTC milliseconds since 1970, up to year 2200")
-]
+Millis = Annotated[int, msgspec.Meta(ge=0, le=LAST_MILLIS, description="UTC milliseconds since 1970, up to year 2200")]
 Ticks = Annotated[
     int, msgspec.Meta(ge=0, le=_SAFE, description="CLOCK_BOOTTIME milliseconds of the boot named beside it")
 ]
@@ -130,6 +131,8 @@ class Tap(msgspec.Struct, frozen=True, kw_only=True):
     boot: Short
     ticks: Ticks
     late: bool = False
+    earliest: Millis | msgspec.UnsetType = msgspec.UNSET  # of an unsynced tap: it was not made before,
+    latest: Millis | msgspec.UnsetType = msgspec.UNSET  # nor after
     sun: Proof | msgspec.UnsetType = msgspec.UNSET  # of cards that can prove themselves; the server verifies it
 
 
@@ -176,6 +179,14 @@ class Locked(msgspec.Struct, frozen=True, kw_only=True):
     depth: Count
 
 
+class Gone(msgspec.Struct, frozen=True, kw_only=True):
+    """Numbers of a spool that a gateway was asked for and does not have: they will never come."""
+
+    spool: SpoolId
+    first: Seq
+    last: Seq
+
+
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """gate -> server, topic …/state, retained: birth and heartbeat; the last will is the same with online=false.
 
@@ -200,6 +211,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     tested: Tested | None = None  # the newest self-test since the gateway's start
     lists: Annotated[dict[Short, Version], msgspec.Meta(max_length=8)] | None = None  # held; None: it knows no lists
     locked: Annotated[list[Locked], msgspec.Meta(max_length=16)] = []
+    gone: Annotated[list[Gone], msgspec.Meta(max_length=MAX_GONE)] = []
 
 
 class Resync(msgspec.Struct, frozen=True, kw_only=True, tag="resync", tag_field="command"):
@@ -230,8 +242,19 @@ class ListPart(msgspec.Struct, frozen=True, kw_only=True, tag="list", tag_field=
     piece: Annotated[bytes, msgspec.Meta(min_length=1, max_length=PIECE_BYTES, description="base64")]
 
 
-Command = Resync | Announce | SelfTest | ListPart
-Message = Taps | Stored | State | Resync | Announce | SelfTest | ListPart
+class Now(msgspec.Struct, frozen=True, kw_only=True, tag="now", tag_field="command"):
+    """server -> gate, topic …/command: what time it is, in answer to a State whose clock is not set or is wrong.
+
+    `boot` and `ticks` are those of the State, so that the gateway knows how long the answer took.
+    """
+
+    boot: Short
+    ticks: Ticks
+    at: Millis
+
+
+Command = Resync | Announce | Now | SelfTest | ListPart
+Message = Taps | Stored | State | Resync | Announce | Now | SelfTest | ListPart
 
 
 class Kind(StrEnum):

@@ -25,10 +25,15 @@ FEATURES = (
     "outbox",
     "notify",
     "absence",
+    "leavedesk",
+    "register",
+    "rollcall",
     "transfer",
+    "reports",
     "live",
     "board",
     "overview",
+    "policies",
 )
 
 # The file names by which a feature hooks itself in; each is optional.

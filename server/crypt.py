@@ -54,18 +54,27 @@ def _read(path: Path) -> bytes:
 
 def seal(text: str) -> str:
     """Encrypt; the same text gives another result each time."""
-    if _Keys.cipher is None:
-        raise KeyMissing("no secret key is loaded")
-    nonce = os.urandom(12)
-    return base64.b64encode(nonce + _Keys.cipher.encrypt(nonce, text.encode(), None)).decode()
+    return base64.b64encode(seal_bytes(text.encode())).decode()
 
 
 def unseal(sealed: str) -> str:
     """Decrypt what seal() gave. Raises cryptography's InvalidTag under another secret."""
+    return unseal_bytes(base64.b64decode(sealed)).decode()
+
+
+def seal_bytes(content: bytes) -> bytes:
+    """The same for a file."""
     if _Keys.cipher is None:
         raise KeyMissing("no secret key is loaded")
-    raw = base64.b64decode(sealed)
-    return _Keys.cipher.decrypt(raw[:12], raw[12:], None).decode()
+    nonce = os.urandom(12)
+    return nonce + _Keys.cipher.encrypt(nonce, content, None)
+
+
+def unseal_bytes(sealed: bytes) -> bytes:
+    """Decrypt what seal_bytes() gave."""
+    if _Keys.cipher is None:
+        raise KeyMissing("no secret key is loaded")
+    return _Keys.cipher.decrypt(sealed[:12], sealed[12:], None)
 
 
 def look_up(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Dialect, Engine, ForeignKey, MetaData, String, Table, Text, event
+from sqlalchemy import DateTime, Dialect, Engine, ForeignKey, LargeBinary, MetaData, String, Table, Text, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
@@ -80,6 +80,19 @@ class EncryptedText(Encrypted):
 
     impl = Text  # type: ignore[assignment]
     cache_ok = True
+
+
+class EncryptedBytes(TypeDecorator[bytes]):
+    """A file that stands in the database only encrypted."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | None:
+        return None if value is None else crypt.seal_bytes(value)
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> bytes | None:
+        return None if value is None else crypt.unseal_bytes(value)
 
 
 def new_id() -> uuid.UUID:

@@ -30,6 +30,7 @@ from server.taps import service as taps
 
 PATIENCE = 0.5  # seconds that the consumer waits for a message before it looks after the watchdog
 BACK_OFF = (0.1, 5.0)  # seconds, first and longest, between tries while the database is away
+WRONG_MS = 2_000  # a gateway's clock that is so far from ours is told what time it is
 ASK_EVERY = 5.0  # seconds between looks for gaps that a gateway can fill
 TEST_EVERY = 1.0  # seconds between looks for self-tests to be asked for
 
@@ -136,6 +137,8 @@ class Ingest:
     def _keep(self, batch: Sequence[Incoming]) -> None:
         """Commit -> Stored -> acknowledge -> wake the senders, in this order."""
         deliveries, reports = self._understood(batch)
+        for report in reports:
+            self._say_the_time(report)
         if reports:
             pipeline.heard(reports)
         for part in _in_batches(deliveries, self.settings.ingest.batch):
@@ -164,6 +167,14 @@ class Ingest:
             elif isinstance(decoded, wire.State):
                 reports.append(Report(topic, school_id, gateway_id, decoded, _heard_at(incoming, decoded)))
         return deliveries, reports
+
+    def _say_the_time(self, report: Report) -> None:
+        """To a gateway whose clock is not set or not right; before anything that takes time."""
+        state = report.state
+        wrong = abs(clock.to_millis(clock.now()) - state.at) > WRONG_MS or state.clock != wire.ClockState.SYNCED
+        if state.online and state.boot and wrong:
+            word = wire.Now(boot=state.boot, ticks=state.ticks, at=clock.to_millis(clock.now()))
+            self._send(report.school_id, report.gateway_id, wire.Kind.COMMAND, word)
 
     def _ask_again(self) -> None:
         """Ask gateways for numbers that are missing here; they keep their taps for a week."""

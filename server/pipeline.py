@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from gateway import wire
 from server import clock
 from server.attendance import service as attendance
+from server.attendance.news import Change
 from server.attendance.turns import Turns
 from server.calendar import service as calendar
 from server.cards import proving
@@ -32,6 +33,7 @@ from server.oddities import service as oddities
 from server.oddities.memory import Memory
 from server.schools.models import School
 from server.taps import service as taps
+from server.taps.rules import UNBOUNDED, UNSYNCED
 
 # What a single odd fact can cause, in the database or in a rule.
 ODD_FACT = (StatementError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -122,13 +124,31 @@ def _take(deliveries: Sequence[Delivery], now: datetime, answers: Answers) -> No
                 _refuse_strangers(those)
                 continue
             kept = _store(session, school, those)
+            asked = gates.asked_numbers(session, {(tap.spool, tap.seq) for tap in kept.new})
             gates.noticed_gaps(school_id, taps.holes(session, kept.new), now)
             changes = attendance.apply(school, {(tap.pupil_id, tap.day) for tap in kept.new if tap.pupil_id}, now)
-            notify.announce(school, changes, now)
+            again = [tap for tap in kept.new if (tap.spool, tap.seq) in asked]
+            notify.announce(school, _untold(school, changes, again), now)
             oddities.notice(session, school, kept, _memory(), now)
             _answer(taken, those)
     for gate, ids in taken.items():
         answers.setdefault(gate, []).extend(ids)
+
+
+def _untold(
+    school: School, changes: Sequence[attendance.DayChange], again: Sequence[taps.NewTap]
+) -> list[attendance.DayChange]:
+    """Without what comes from taps that a database which was set back had asked for: their families were told then."""
+    known: dict[tuple[uuid.UUID | None, date], set[int | None]] = {}
+    for tap in again:
+        second = clock.local_seconds(tap.at, tap.day, school.timezone) if tap.clock != UNSYNCED else None
+        known.setdefault((tap.pupil_id, tap.day), set()).add(second)
+    return [_without(each, known.get((each.pupil_id, each.date), set())) for each in changes]
+
+
+def _without(change: attendance.DayChange, seconds: set[int | None]) -> attendance.DayChange:
+    events = tuple(event for event in change.change.events if event.at not in seconds)
+    return replace(change, change=Change(events))
 
 
 def _by_school(session: Session, deliveries: Sequence[Delivery]) -> Iterable[tuple[str, School | None, list[Delivery]]]:
@@ -170,7 +190,7 @@ def _known(session: Session, ids: Iterable[str]) -> Known:
 def _store(session: Session, school: School, deliveries: Sequence[Delivery]) -> oddities.Kept:
     """Keep every tap, each with its holder: a card that must prove itself and does not is nobody's."""
     held = cards.held(school.id, {tap.card for each in deliveries for tap in each.message.taps})
-    facts = _facts(school, deliveries, held)
+    facts = _facts(session, school, deliveries, held)
     proofs = _proofs(session, school, facts, _messages(deliveries), held)
     if proofs:
         facts = [replace(tap, pupil_id=proofs[tap.id].holder) if tap.id in proofs else tap for tap in facts]
@@ -199,11 +219,12 @@ def _messages(deliveries: Sequence[Delivery]) -> dict[uuid.UUID, str]:
     }
 
 
-def _facts(school: School, deliveries: Sequence[Delivery], held: Cards) -> list[taps.NewTap]:
+def _facts(session: Session, school: School, deliveries: Sequence[Delivery], held: Cards) -> list[taps.NewTap]:
     """Rows for the tap table by the cards' numbers; a tap that another gateway is said to have seen is refused."""
     holders = {text: card.by_number for text, card in held.items()}
     facts = []
     for each in deliveries:
+        between = taps.between(session, each.message.taps)
         origin = taps.Origin(
             school_id=school.id,
             timezone=school.timezone,
@@ -214,7 +235,7 @@ def _facts(school: School, deliveries: Sequence[Delivery], held: Cards) -> list[
         )
         for tap in each.message.taps:
             if tap.gateway == each.gateway_id:
-                facts.append(taps.fact(tap, origin, holders))
+                facts.append(taps.fact(tap, origin, holders, between.get(tap.id, UNBOUNDED)))
             else:
                 _refuse(each, tap, f"tap says gateway {tap.gateway!r}, its topic {each.gateway_id!r}")
     return facts
@@ -305,6 +326,7 @@ def _note(reports: Sequence[Report]) -> None:
                 lost = taps.lost_tail(session, each.gateway_id, each.state, each.heard_at)
                 locked = taps.locked_away(session, each.gateway_id, each.state, each.heard_at)
                 gates.noticed_gaps(each.school_id, [*lost, *locked], each.heard_at)
+                taps.gone(session, each.school_id, each.gateway_id, each.state.gone, each.heard_at)
 
 
 def _refuse_report(report: Report, why: Exception) -> None:

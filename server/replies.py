@@ -7,8 +7,11 @@ from sqlalchemy.orm import Session
 
 from server import clock
 from server.absence import service as absence
+from server.absence.rules import Reason, reason_of
 from server.db import transaction
 from server.jobs import every
+from server.leave import spoken
+from server.leavedesk import inbound as leavedesk
 from server.outbox import inbound, rules
 from server.outbox.models import InboundText
 
@@ -21,8 +24,21 @@ def _stop(_session: Session, reply: InboundText, _now: datetime) -> str | None:
     return PERSON if rules.is_stop(reply.body) else None
 
 
+def _code(session: Session, reply: InboundText, now: datetime) -> str | None:
+    """1, 2 or 3 by itself is the answer to "where is your child?"."""
+    return absence.answer(session, reply, now) if reason_of(reply.body) is not Reason.WORDS else None
+
+
+def _leave(session: Session, reply: InboundText, now: datetime) -> str | None:
+    """Who asks for leave has answered as well: nobody else of the family is asked where the child is."""
+    taken = leavedesk.answer(session, reply, now)
+    if taken and spoken.is_request(reply.body):
+        absence.answer(session, reply, now)
+    return taken
+
+
 # In order; each says as what it took the reply, or None when it is nothing for it.
-HANDLERS: tuple[Handler, ...] = (_stop, absence.answer)
+HANDLERS: tuple[Handler, ...] = (_stop, _code, _leave, absence.answer)
 
 
 @every(seconds=1)

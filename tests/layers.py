@@ -7,7 +7,7 @@ from pathlib import Path
 from server import FEATURES
 
 TOP = {"pipeline", "replies", "ingest", "gatelists", "demo", "cli", "supervisor", "check", "jobs"}
-PURE = {"rules", "news"}  # file names of rules: facts in, verdict out
+PURE = {"rules", "news", "summary"}  # file names of rules: facts in, verdict out
 ROUTE_PARTS = {"routes", "jobs", "cli"}
 SHARED = {
     "gateway.wire",

@@ -206,9 +206,17 @@ def _day(
             first_in=first,
             last_out=last,
             verdict={},
+            summary=_summary(status, late),
             judged_at=moment(7, 52),
         )
     )
+
+
+def _summary(status: str, late: int) -> str:
+    """The two sessions of such a day."""
+    letters = {Status.EXCUSED: "E.sick", Status.UNEXPLAINED: "A", Status.UNCONFIRMED: "U", Status.NOT_YET: "W"}
+    letter = letters.get(Status(status), f"L+{late}" if late else "P")
+    return f"{letter}:am|{'W' if status in {Status.IN_SCHOOL, Status.LATE} else letter.split('+')[0]}:pm"
 
 
 def _morning(rows: Rows, pupil: Pupil, n: int, timetable: str, mother: Guardian, chance: random.Random) -> None:

@@ -171,6 +171,13 @@ class Postgres(Service):
         self._execute(f"CREATE DATABASE {name} TEMPLATE gatebell_template STRATEGY FILE_COPY")
         return self.admin.replace("/postgres", f"/{name}")
 
+    def copy(self, url: str) -> str:
+        """URL of a new database that is as the one at `url`, which nobody may use meanwhile."""
+        Postgres.count += 1
+        name = f"test_{Postgres.count}"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {url.rpartition('/')[2]} STRATEGY FILE_COPY")
+        return self.admin.replace("/postgres", f"/{name}")
+
     def _execute(self, statement: str) -> None:
         import psycopg
 

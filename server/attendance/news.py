@@ -43,7 +43,7 @@ def change(old: rules.Day | None, new: rules.Day) -> Change | None:
     told = old.told if old else rules.Told()
     stays = {stay.entered: stay for stay in new.stays}
     early = {stay.left: stay.early for stay in new.stays}
-    entries, exits = _news(told.entries, list(stays)), _news(told.exits, new.exits)
+    entries, exits = _entries(told, new), _news(told.exits, new.exits)
     events = [Event(Kind.IN, n, at, late=stays[at].late) for n, at in enumerate(entries, len(told.entries) + 1)]
     events += [Event(Kind.OUT, n, at, early=early.get(at, 0)) for n, at in enumerate(exits, len(told.exits) + 1)]
     events.sort(key=lambda event: (event.at or 0, event.kind))
@@ -54,9 +54,15 @@ def change(old: rules.Day | None, new: rules.Day) -> Change | None:
 def remembering(old: rules.Day | None, new: rules.Day) -> rules.Day:
     """`new` as it is kept: with the memory of what was told while `old` held, and is told now."""
     told = old.told if old else rules.Told()
-    entries = told.entries + tuple(_news(told.entries, [stay.entered for stay in new.stays]))
+    entries = told.entries + tuple(_entries(told, new))
     exits = told.exits + tuple(_news(told.exits, new.exits))
     return replace(new, told=rules.Told(entries, exits, max(told.unsure, new.unsure)))
+
+
+def _entries(told: rules.Told, new: rules.Day) -> list[int]:
+    """New entries; that a boarder woke up inside is none."""
+    woken = {stay.entered for stay in new.stays if stay.carried}
+    return [at for at in _news(told.entries, [stay.entered for stay in new.stays]) if at not in woken]
 
 
 def _news(told: Sequence[int], times: Sequence[int]) -> list[int]:

@@ -65,6 +65,7 @@ class MarkKind(StrEnum):
     PRESENT = "present"
     ABSENT = "absent"
     LATE = "late"
+    UNLOOKED = "unlooked"  # a register was finished, and nobody looked for the pupil: nothing may be concluded
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,18 @@ class Stay:
     left: int | None = None
     late: int = 0
     early: int = 0
+    carried: bool = False  # a boarder's, from an earlier day: no entry of this day began it
+
+
+@dataclass(frozen=True)
+class Night:
+    """What a boarder's week adds to a day: inside since an earlier day, and whether the week goes on tomorrow."""
+
+    inside: bool = False
+    goes_on: bool = True
+
+
+DAY_PUPIL = Night(goes_on=False)
 
 
 @dataclass(frozen=True)
@@ -140,17 +153,22 @@ def judge(
     leave: Sequence[Leave] = (),
     marks: Sequence[Mark] = (),
     gaps: Sequence[Gap] = (),
+    night: Night = DAY_PUPIL,
 ) -> Day:
     """The verdict on a day from all its facts, in whatever order they came; taps after `now` are not known yet.
+
+    Beyond day-rules.md: a boarder inside since an earlier day of the boarding week is inside from the day's begin,
+    and has forgotten no exit before the week ends.
 
     A stay shows presence by its length, so who has only just entered is seen one second later: see judging_second.
     """
     known = [tap for tap in taps if tap.at <= now]
-    path = _walk(tap for tap in known if tap.trusted)
+    path = _walk((tap for tap in known if tap.trusted), carried=night.inside)
     unsure = {(tap.at, tap.direction) for tap in known if not tap.trusted}
     bells = calendar.in_order(sessions)
     closing = max((session.ends for session in bells), default=now)
     closed = bool(bells) and now >= closing + HOUR
+    forgotten = path.open and closed and not night.goes_on
     evidence = _Evidence(
         policy=policy,
         now=now,
@@ -164,13 +182,13 @@ def judge(
     findings = {session.name: _found(session, evidence, marks) for session in bells}
     flags = path.flags.union(
         *(finding.flags for finding in findings.values()),
-        ["exit_unknown"] if path.open and closed else [],
+        ["exit_unknown"] if forgotten else [],
         ["time_uncertain"] if unsure else [],
-        ["tap_on_off_day"] if not bells and (path.stays or path.strays) else [],
+        ["tap_on_off_day"] if not bells and path.tapped else [],
     )
     return Day(
         sessions={name: finding.verdict for name, finding in findings.items()},
-        inside=path.open and not closed,
+        inside=path.open and (not closed or night.goes_on),
         flags=tuple(sorted(flags)),
         stays=_timed(bells, evidence),
         exits=path.exits,
@@ -198,6 +216,11 @@ class _Path:
     def open(self) -> bool:
         """No exit followed the last entry."""
         return bool(self.stays) and self.stays[-1].left is None
+
+    @property
+    def tapped(self) -> bool:
+        """Whether anything of it happened on this day."""
+        return bool(self.strays) or any(not stay.carried or stay.left is not None for stay in self.stays)
 
     @property
     def exits(self) -> tuple[int, ...]:
@@ -228,11 +251,11 @@ class _Finding:
     flags: frozenset[str] = frozenset()
 
 
-def _walk(taps: Iterable[Tap]) -> _Path:
+def _walk(taps: Iterable[Tap], *, carried: bool) -> _Path:
     stays: list[Stay] = []
     strays: list[int] = []
     flags: set[str] = set()
-    entered: int | None = None
+    entered: int | None = 0 if carried else None
     # sorted: at the same second "in" comes before "out"
     for at, direction in sorted({(tap.at, tap.direction) for tap in taps}):
         if direction == "in" and entered is None:
@@ -249,6 +272,8 @@ def _walk(taps: Iterable[Tap]) -> _Path:
             flags.add("entry_unknown")
     if entered is not None:
         stays.append(Stay(entered))
+    if carried:
+        stays[0] = replace(stays[0], carried=True)
     return _Path(tuple(stays), tuple(strays), frozenset(flags))
 
 
@@ -295,12 +320,14 @@ def _missing(starts: int, evidence: _Evidence) -> Verdict:
 
 
 def _marked(finding: _Finding, marks: Sequence[Mark]) -> _Finding:
-    """A teacher's word over the gate's; of several marks absent wins, then late."""
+    """A teacher's word over the gate's; of several marks absent wins, then late. Not to have looked says nothing."""
     if any(mark.mark == "absent" for mark in marks):
         flags = finding.flags | ({"seen_by_gate_not_class"} if finding.seen else set())
         return _Finding(Verdict(State.ABSENT), finding.seen, flags)
+    marks, looked_for = [mark for mark in marks if mark.mark != MarkKind.UNLOOKED], bool(marks)
     if finding.seen or not marks:
-        return finding
+        unsure = looked_for and finding.verdict.state == State.ABSENT
+        return replace(finding, verdict=Verdict(State.UNCONFIRMED)) if unsure else finding
     late = [mark.minutes for mark in marks if mark.mark == "late"]
     verdict = Verdict(State.LATE, late=max(late)) if late else Verdict(State.PRESENT)
     return _Finding(verdict, flags=finding.flags | {SEEN_BY_TEACHER})

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from server import clock, settings
-from server.attendance import marks, news, rules
+from server.attendance import boarding, gatebook, marks, news, rules, summary
 from server.attendance.models import PupilDay
 from server.calendar import service as calendar
 from server.db import db, insert_new, table
@@ -27,7 +27,7 @@ Sight = tuple[datetime, str, str]  # a tap: moment, direction, clock
 
 _day = table(PupilDay)
 _LOCK = (
-    select(_day.c.pupil_id, _day.c.date, _day.c.status, _day.c.verdict)
+    select(_day.c.pupil_id, _day.c.date, _day.c.status, _day.c.summary, _day.c.verdict)
     .where(_day.c.date.in_(bindparam("days", expanding=True)))
     .where(_day.c.pupil_id.in_(bindparam("pupils", expanding=True)))
     .order_by(_day.c.pupil_id, _day.c.date)
@@ -72,11 +72,14 @@ def apply(school: School, pupil_days: Collection[Key], now: datetime) -> list[Da
     if not pupil_days:
         return []
     session = db.session()
-    keys = sorted(set(pupil_days))  # one order for all workers, so that none waits for another in a ring
+    boards = boarding.Boarders(session, school, {pupil_id for pupil_id, _ in pupil_days}, now)
+    keys = sorted({*pupil_days, *boards.after(pupil_days)})  # one order for all workers: none waits in a ring
     pupils, dates = {pupil_id for pupil_id, _ in keys}, {day for _, day in keys}
     rows = _locked(session, school.id, keys, now)
     old = {key: _day_of(row) for key, row in rows.items()}
     seen = taps.of_days(session, school.id, pupils, dates)
+    nights = boards.nights(keys)
+    written = gatebook.of_days(session, school.id, pupils, dates)
     timetables = _timetables(session, pupils)
     frames = {day: _frame(school, day, now, set(timetables.values())) for day in dates}
     away, marked = leave.approved_on(session, school, pupils, dates), marks.standing(session, pupils, dates)
@@ -84,17 +87,22 @@ def apply(school: School, pupil_days: Collection[Key], now: datetime) -> list[Da
         key: _judged(
             frames[key[1]],
             timetables[key[0]],
-            seen.get(key, []),
+            [*seen.get(key, ()), *written.get(key, ())],
             leave=away.get(key, ()),
             marked=marks.facts(marked.get(key, ())),
+            night=nights.get(key, rules.DAY_PUPIL),
         )
         for key in keys
     }
     new = {key: news.remembering(old[key], day) for key, day in judged.items()}
-    verdicts = [
-        _row(school, key, day, now)
+    lines = {
+        key: summary.written(day, frames[key[1]].sessions[timetables[key[0]]], away.get(key, ()))
         for key, day in new.items()
-        if day != old[key] or rules.status(day) != rows[key].status
+    }
+    verdicts = [
+        _row(school, key, day, now) | {"summary": lines[key]}
+        for key, day in new.items()
+        if day != old[key] or (rules.status(day), lines[key]) != (rows[key].status, rows[key].summary)
     ]
     if verdicts:
         session.execute(_KEEP, verdicts)
@@ -116,7 +124,13 @@ def pupils_on(school_id: str, day: date) -> list[uuid.UUID]:
 
 
 def _locked(session: Session, school_id: str, keys: Sequence[Key], now: datetime) -> dict[Key, Any]:
-    empty = {"school_id": school_id, "status": rules.Status.NOT_YET.value, "verdict": {}, "judged_at": now}
+    empty = {
+        "school_id": school_id,
+        "status": rules.Status.NOT_YET.value,
+        "verdict": {},
+        "judged_at": now,
+        "summary": "",
+    }
     rows = [empty | {"pupil_id": pupil_id, "date": day, "late_minutes": 0, "inside": False} for pupil_id, day in keys]
     session.execute(insert_new(_day), rows)
     days, pupils = sorted({day for _, day in keys}), sorted({pupil_id for pupil_id, _ in keys})
@@ -142,10 +156,17 @@ def _frame(school: School, day: date, now: datetime, timetables: Iterable[str]) 
 
 
 def _judged(
-    frame: _Frame, timetable: str, seen: Iterable[Sight], *, leave: Sequence[rules.Leave], marked: Sequence[rules.Mark]
+    frame: _Frame,
+    timetable: str,
+    seen: Iterable[Sight],
+    *,
+    leave: Sequence[rules.Leave],
+    marked: Sequence[rules.Mark],
+    night: rules.Night,
 ) -> rules.Day:
-    known = [_passage(frame, *sight) for sight in seen]
-    found = [rules.Tap(each.at, each.direction, each.trusted) for each in passages.directed(known)]
+    waking = passages.begun(night.inside)
+    known = passages.directed([*waking, *(boarding.passage(frame.school, frame.date, *sight) for sight in seen)])
+    found = [rules.Tap(each.at, each.direction, each.trusted) for each in known[len(waking) :]]
     return rules.judge(
         sessions=frame.sessions[timetable],
         policy=frame.policy,
@@ -154,18 +175,14 @@ def _judged(
         leave=leave,
         marks=marked,
         gaps=frame.gaps,
+        night=night,
     )
-
-
-def _passage(frame: _Frame, at: datetime, direction: str, trust: str) -> passages.Passage:
-    second = clock.local_seconds(at, frame.date, frame.school.timezone)
-    return passages.Passage(second, direction, trust != passages.UNSYNCED)
 
 
 def _row(school: School, key: Key, day: rules.Day, now: datetime) -> dict[str, Any]:
     pupil_id, on = key
     moments = {
-        "first_in": day.stays[0].entered if day.stays else None,
+        "first_in": next((stay.entered for stay in day.stays if not stay.carried), None),
         "last_out": day.exits[-1] if day.exits else None,
     }
     return {

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import func, select
 
 from server import clock, settings
-from server.attendance import rules
+from server.attendance import boarding, rules
 from server.attendance.models import PupilDay
 from server.calendar import service as calendar
 from server.db import db
@@ -72,7 +72,8 @@ class Turns:
     def _turned(self, school: School, new: _Known) -> set[date]:
         old = self.known.get(school.id)
         changed = old is None or (old.day, old.plan) != (new.day, new.plan)
-        return {new.day} if changed and calendar.is_school_day(school.id, new.day) else set()
+        judged = calendar.is_school_day(school.id, new.day) or boarding.is_used(db.session(), school.id)
+        return {new.day} if changed and judged else set()
 
 
 def _plan(school: School, today: date, now: datetime) -> tuple[Plan, datetime | None]:

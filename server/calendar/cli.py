@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator
 from datetime import date, timedelta
+from typing import IO
 
 import click
 
 from server import clock
-from server.calendar import rules, service
+from server.calendar import ical, proposals, rules, seeds, service, year
 from server.cli import app_for
-from server.db import transaction
+from server.db import db, transaction
 from server.schools import service as schools
 from server.schools.models import School
 
@@ -109,6 +110,84 @@ def add_makeup(school: School, days: list[date], weekday: str, label: str) -> No
             number = service.WEEKDAYS.index(weekday)
             service.set_make_up(session, school.id, day=day, as_weekday=number, label=label)
     click.echo(f"{len(days)} day(s) with the lessons of {weekday}")
+
+
+@calendar.group()
+def half() -> None:
+    """Half days."""
+
+
+@half.command("add")
+@click.argument("days", type=Days())
+@click.option("--until", required=True, help="Nothing begins from then on, as in 12:00.")
+@click.option("--label", default="")
+@click.pass_obj
+def add_half(school: School, days: list[date], until: str, label: str) -> None:
+    """Let days end early."""
+    match = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", until)
+    if match is None:
+        raise service.BadCalendar(f"{until!r} is no time; write it as in 12:00")
+    with transaction() as session:
+        for day in days:
+            seconds = int(match[1]) * 3600 + int(match[2]) * 60
+            service.set_half(session, school.id, day=day, until=seconds, label=label)
+    click.echo(f"{len(days)} half day(s)")
+
+
+@calendar.command()
+@click.argument("number", metavar="YEAR", type=int)
+@click.option("--country", default=seeds.CHINA, show_default=True, help="Two letters.")
+@click.pass_obj
+def seed(school: School, number: int, country: str) -> None:
+    """Propose a year's public holidays and make-up days; nothing counts until they are taken."""
+    found = seeds.seeded(number, country=country.upper(), locale=school.locale)
+    with transaction() as session:
+        news = proposals.keep(session, school.id, found)
+    click.echo(
+        f"{len(found)} day(s) found, {news} proposed; take them on the page Calendar, or: gatebell calendar take"
+    )
+    if country.upper() == seeds.CHINA and not seeds.make_ups_known(number):
+        click.echo(f"make-up days of {number} not yet published: add them by hand when they are", err=True)
+
+
+@calendar.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.pass_obj
+def import_ics(school: School, file: IO[bytes]) -> None:
+    """Propose the days of an iCalendar FILE; nothing counts until they are taken."""
+    found = ical.read(file.read(), timezone=school.timezone)
+    with transaction() as session:
+        news = proposals.keep(session, school.id, found.days)
+    click.echo(f"{len(found.days)} day(s) found, {news} proposed")
+    for title in found.repeating:
+        click.echo(f"repeats, so only its first date was read: {title}", err=True)
+    for title in found.unread:
+        click.echo(f"has no dates, or runs longer than a year: {title}", err=True)
+
+
+@calendar.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@click.pass_obj
+def take(school: School, dry_run: bool) -> None:
+    """Make everything count that is proposed."""
+    for each in proposals.waiting(db.session(), school.id):
+        lessons = f", lessons of {service.WEEKDAYS[each.as_weekday]}" if each.as_weekday is not None else ""
+        click.echo(f"{each.date}: {each.kind}{lessons} {each.label}".rstrip())
+    if dry_run:
+        return
+    with transaction() as session:
+        chosen = {each.date: each.as_weekday for each in proposals.waiting(session, school.id)}
+        proposals.take(session, school.id, chosen)
+    click.echo(f"{len(chosen)} day(s) taken")
+
+
+@calendar.command()
+@click.argument("file", type=click.File("wb"))
+@click.pass_obj
+def export(school: School, file: IO[bytes]) -> None:
+    """Write the calendar as iCalendar to FILE (`-` for standard output)."""
+    days = proposals.set_days(db.session(), school.id, date.min, date.max)
+    file.write(ical.written(school.name, days, year.terms_of(school.id), school_id=school.id))
 
 
 @calendar.group()

@@ -3,11 +3,12 @@
 import datetime as dt
 import uuid
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Date, Integer, String, UniqueConstraint
+from sqlalchemy import JSON, Date, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.db import Base, new_id, school_column
+from server.db import Base, Encrypted, UtcDateTime, new_id, school_column
 
 
 class Term(Base):
@@ -27,10 +28,12 @@ class DayKind(StrEnum):
 
     SCHOOL = "school"
     OFF = "off"
+    HALF = "half"  # nothing begins from `until` on
+    EXAM = "exam"  # with bells of its own
 
 
 class CalendarDay(Base):
-    """A day that is not what its weekday says: a holiday, or a make-up day (调休) with another weekday's timetable."""
+    """A day that is not what its weekday says: a holiday, a make-up day (调休), a half day, or a day of exams."""
 
     __tablename__ = "calendar_day"
     __table_args__ = (UniqueConstraint("school_id", "date"),)
@@ -41,6 +44,53 @@ class CalendarDay(Base):
     kind: Mapped[DayKind] = mapped_column(String(10))
     label: Mapped[str] = mapped_column(String(60), default="")
     as_weekday: Mapped[int | None] = mapped_column(Integer)  # 0 Monday ... 6 Sunday
+    until: Mapped[int | None] = mapped_column(Integer)  # seconds after midnight
+    bells: Mapped[list[Any]] = mapped_column(JSON, default=list)  # [timetable or "" for all, session, starts, ends]
+
+
+class DayProposal(Base):
+    """What a kept list of holidays or an imported file says of a date; it counts for nothing until staff take it."""
+
+    __tablename__ = "day_proposal"
+    __table_args__ = (UniqueConstraint("school_id", "date"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    school_id: Mapped[str] = school_column()
+    date: Mapped[dt.date] = mapped_column(Date)
+    kind: Mapped[DayKind] = mapped_column(String(10))
+    label: Mapped[str] = mapped_column(String(60), default="")
+    as_weekday: Mapped[int | None] = mapped_column(Integer)
+    until: Mapped[int | None] = mapped_column(Integer)
+    bells: Mapped[list[Any]] = mapped_column(JSON, default=list)
+
+
+class CalendarChange(Base):
+    """One change of the calendar by a person, with what stood before and after it, so that it can be undone."""
+
+    __tablename__ = "calendar_change"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    school_id: Mapped[str] = school_column()
+    part: Mapped[str] = mapped_column(String(8))  # changes.Part
+    before: Mapped[dict[str, Any]] = mapped_column(JSON)
+    after: Mapped[dict[str, Any]] = mapped_column(JSON)
+    made_by: Mapped[uuid.UUID]  # user_account.id
+    made_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+    undone_by: Mapped[uuid.UUID | None]
+    undone_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
+
+
+class CalendarFeed(Base):
+    """Under which address anybody who knows it may subscribe to a school's calendar; a new one ends the old one."""
+
+    __tablename__ = "calendar_feed"
+    __table_args__ = (UniqueConstraint("school_id"), UniqueConstraint("token_hash"))
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    school_id: Mapped[str] = school_column()
+    token: Mapped[str] = mapped_column(Encrypted)
+    token_hash: Mapped[str] = mapped_column(String(64))  # crypt.look_up(token)
+    made_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
 
 
 class BellTime(Base):

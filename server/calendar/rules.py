@@ -4,8 +4,8 @@ Times are whole seconds after the school's midnight.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,27 @@ class Bell:
 
 @dataclass(frozen=True)
 class Special:
-    """A single day that is not what its weekday says: off, or lessons as on another weekday."""
+    """A single day that is not what its weekday says: off, lessons as on another weekday, half a day, or exams."""
 
     lessons: bool
     as_weekday: int | None = None
+    until: int | None = None  # nothing begins from then on
+    own: tuple[tuple[str, Session], ...] = ()  # bells of this day alone; "" stands for every timetable
+
+
+@dataclass(frozen=True)
+class BoardingPolicy:
+    """Whose classes board, and when boarders must be back: a boarding week begins on that weekday (0 Monday)."""
+
+    timetables: tuple[str, ...] = ()
+    return_weekday: int = field(default=6, metadata={"least": 0, "most": 6})
+    return_minute: int = field(default=18 * 60 + 20, metadata={"least": 0, "most": 1439, "shown": "time"})
+    warn: bool = True
+
+
+def week_begins(day: date, policy: BoardingPolicy) -> date:
+    """The day of return with which the boarding week of a date begins."""
+    return day - timedelta(days=(day.weekday() - policy.return_weekday) % 7)
 
 
 # What holds for a school that has set no bells yet, so that the first tap of a fresh school has a day to count for.
@@ -99,6 +116,20 @@ def sessions(day: date, *, weekday: int, bells: Iterable[Bell]) -> tuple[Session
         if bell.since <= day:
             newest[bell.session.name] = bell
     return in_order(bell.session for bell in newest.values() if bell.weekdays >> weekday & 1)
+
+
+def adapted(name: str, usual: tuple[Session, ...], special: Special | None) -> tuple[Session, ...]:
+    """A timetable's sessions on a single day: exams in their place, and nothing after the end of a half day.
+
+    A session that runs when the half day ends, ends with it.
+    """
+    if special is None:
+        return usual
+    own = in_order(session for timetable, session in special.own if timetable in ("", name))
+    found, until = own or usual, special.until
+    if until is None:
+        return found
+    return tuple(replace(each, ends=min(each.ends, until)) for each in found if each.starts < until)
 
 
 def boundaries(days: Iterable[Sequence[Session]], *, after_start: Iterable[int]) -> tuple[int, ...]:

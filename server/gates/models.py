@@ -101,7 +101,8 @@ class SpoolGap(Base):
     until: Mapped[datetime] = mapped_column(UtcDateTime)  # time of the first stored tap after it
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
     asked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # the gateway was asked to send them again
-    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # nobody waits any more: all came, or they are
+    lost_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # lost: the gateway has said that they are gone
 
 
 class GateTest(Base):

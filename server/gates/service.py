@@ -1,7 +1,7 @@
 """What the gates say of themselves, and from when to when their taps may be missing."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -31,7 +31,7 @@ _SILENCES = (
     .where(or_(_of_school.is_(None), _silence.c.school_id == _of_school))
 )
 _SPOOL_GAPS = (
-    select(_gap.c.id, _gap.c.school_id, _gap.c.since, _gap.c.until, _gap.c.seen_at, _gap.c.closed_at)
+    select(_gap.c.id, _gap.c.school_id, _gap.c.since, _gap.c.until, _gap.c.seen_at, _gap.c.closed_at, _gap.c.lost_at)
     .where(_gap.c.until > bindparam("since"))
     .where(or_(_of_school.is_(None), _gap.c.school_id == _of_school))
 )
@@ -168,8 +168,9 @@ def noticed_gaps(school_id: str, holes: Sequence[Hole], now: datetime) -> None:
         return
     session = db.session()
     spools = sorted({hole.spool for hole in holes})
-    open_ = session.scalars(select(SpoolGap).where(SpoolGap.spool.in_(spools), SpoolGap.closed_at.is_(None))).all()
-    new = [hole for hole in holes if not any(_lies_in(hole, gap) for gap in open_)]
+    waits_or_lost = or_(SpoolGap.closed_at.is_(None), SpoolGap.lost_at.is_not(None))
+    known = session.scalars(select(SpoolGap).where(SpoolGap.spool.in_(spools), waits_or_lost)).all()
+    new = [hole for hole in holes if not any(_lies_in(hole, gap) for gap in known)]
     if new:
         session.execute(insert(_gap), [_gap_row(school_id, hole, now) for hole in new])
 
@@ -188,6 +189,12 @@ def open_gaps(now: datetime) -> list[SpoolGap]:
     return list(db.session.scalars(query.order_by(SpoolGap.id)))
 
 
+def open_gaps_of(session: Session, school_id: str, gateway_id: str, spool: str) -> list[SpoolGap]:
+    """What is missing of one spool of one gateway."""
+    query = select(SpoolGap).where(SpoolGap.school_id == school_id, SpoolGap.gateway_id == gateway_id)
+    return list(session.scalars(query.where(SpoolGap.spool == spool, SpoolGap.closed_at.is_(None))))
+
+
 def filled(session: Session, gap: SpoolGap, rest: Sequence[Hole], now: datetime) -> None:
     """Some numbers of a gap have come: what remains of it is `rest`."""
     if not rest and clock.elapsed(gap.seen_at, now) < rules.SETTLE:
@@ -202,7 +209,35 @@ def filled(session: Session, gap: SpoolGap, rest: Sequence[Hole], now: datetime)
             rest[0].until,
         )
         for hole in rest[1:]:
-            session.execute(insert(_gap), [_gap_row(gap.school_id, hole, gap.seen_at)])
+            session.execute(insert(_gap), [_gap_row(gap.school_id, hole, gap.seen_at) | {"asked_at": gap.asked_at}])
+
+
+def lost(session: Session, gap: SpoolGap, gone: wire.Gone, now: datetime) -> None:
+    """The gateway does not have these numbers any more: that part of the gap is closed as lost, the rest stays open."""
+    first, last = max(gap.first_seq, gone.first), min(gap.last_seq, gone.last)
+    if first > last:
+        return
+    for start, end in ((gap.first_seq, first - 1), (last + 1, gap.last_seq)):
+        if start <= end:
+            rest = Hole(gap.gateway_id, gap.spool, start, end, gap.since, gap.until)
+            session.execute(insert(_gap), [_gap_row(gap.school_id, rest, gap.seen_at) | {"asked_at": gap.asked_at}])
+    gap.first_seq, gap.last_seq, gap.closed_at, gap.lost_at = first, last, now, now
+
+
+def too_old(session: Session, now: datetime) -> list[SpoolGap]:
+    """Open gaps of which no gateway can have kept anything."""
+    query = select(SpoolGap).where(SpoolGap.closed_at.is_(None), SpoolGap.seen_at <= now - LOOK_BACK)
+    return list(session.scalars(query.order_by(SpoolGap.id)))
+
+
+def asked_numbers(session: Session, numbers: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Which of these (spool, number) a gateway was asked to send again, because they were missing here."""
+    spools = sorted({spool for spool, _ in numbers})
+    asked = select(_gap.c.spool, _gap.c.first_seq, _gap.c.last_seq).where(
+        _gap.c.spool.in_(spools), _gap.c.closed_at.is_(None), _gap.c.asked_at.is_not(None)
+    )
+    gaps = session.execute(asked).all()
+    return {(s, n) for s, n in numbers if any(g.spool == s and g.first_seq <= n <= g.last_seq for g in gaps)}
 
 
 def is_settled(gap: SpoolGap, now: datetime) -> bool:
@@ -240,7 +275,8 @@ def troubles(since: datetime, now: datetime, school_id: str | None = None) -> di
     for row in db.session.execute(_SILENCES, given):
         found.setdefault(row.school_id, set()).add(Trouble(row.id, row.starts, row.ends, not row.covered))
     for gap in db.session.execute(_SPOOL_GAPS, given):
-        counts = gap.closed_at is None and clock.elapsed(gap.seen_at, now) >= rules.SETTLE
+        waits = gap.closed_at is None and clock.elapsed(gap.seen_at, now) >= rules.SETTLE
+        counts = waits or gap.lost_at is not None
         found.setdefault(gap.school_id, set()).add(Trouble(gap.id, gap.since, gap.until, counts))
     return {school: frozenset(those) for school, those in found.items()}
 

@@ -1,7 +1,7 @@
 """Leave as the judgement of a day needs it: what is approved, and which days a decision changes."""
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from server import clock
 from server.calendar import rules as calendar_rules
 from server.calendar import service as calendar
+from server.db import db
 from server.leave import rules
 from server.leave.models import Leave, LeaveState
 from server.schools.models import School
@@ -34,7 +35,7 @@ def approved_on(
     given = {"school": school.id, "pupils": sorted(pupils)} | _bounds(school, min(days), max(days))
     found: dict[Key, list[calendar_rules.Leave]] = {}
     for row in session.execute(_OF_PUPILS, given):
-        for day in _dates(school, row.starts_at, row.ends_at):
+        for day in dates_of(school, row.starts_at, row.ends_at):
             if day in days:
                 found.setdefault((row.pupil_id, day), []).append(_on(school, day, row))
     return found
@@ -49,9 +50,36 @@ def ends_on(session: Session, school: School, day: date) -> list[datetime]:
 
 def decided(session: Session, school: School, leave: Leave) -> None:
     """The decision on a leave has changed: its days, as far as they have come, are judged again."""
+    moved(session, school, leave.pupil_id, [(leave.starts_at, leave.ends_at)])
+
+
+def moved(session: Session, school: School, pupil_id: uuid.UUID, spans: Iterable[tuple[datetime, datetime]]) -> None:
+    """What counts in these spans has changed for a pupil: their days, as far as they have come, are judged again."""
     today = clock.local_day(clock.now(), school.timezone)
-    days = [day for day in _dates(school, leave.starts_at, leave.ends_at) if day <= today]
-    calendar.touched(session, school.id, days, pupil_id=leave.pupil_id)
+    days = {day for starts, ends in spans for day in dates_of(school, starts, ends) if day <= today}
+    calendar.touched(session, school.id, sorted(days), pupil_id=pupil_id)
+
+
+def exit_windows(school_id: str, day: date) -> dict[uuid.UUID, list[tuple[int, int]]]:
+    """When each pupil with approved leave may leave by the gate: seconds of that date, from <= t < to, no overlaps."""
+    session = db.session()
+    school = session.get_one(School, school_id)
+    found: dict[uuid.UUID, list[tuple[int, int]]] = {}
+    for row in session.execute(_APPROVED, {"school": school_id} | _bounds(school, day, day)):
+        span = _on(school, day, row)
+        found.setdefault(row.pupil_id, []).append((span.starts, span.ends))
+    return {pupil_id: rules.merged(spans) for pupil_id, spans in found.items()}
+
+
+def school_days(school: School, timetable: str, starts: datetime, ends: datetime) -> int:
+    """How many dates of a span have lessons for this timetable that the span touches."""
+    return sum(_has_lessons(school, timetable, day, starts, ends) for day in dates_of(school, starts, ends))
+
+
+def _has_lessons(school: School, timetable: str, day: date, starts: datetime, ends: datetime) -> bool:
+    first, last = (clock.local_seconds(moment, day, school.timezone) for moment in (starts, ends))
+    lessons = calendar.sessions_on(school.id, timetable, day)
+    return any(each.starts < last and first < each.ends for each in lessons)
 
 
 def _bounds(school: School, first: date, last: date) -> dict[str, datetime]:
@@ -59,7 +87,8 @@ def _bounds(school: School, first: date, last: date) -> dict[str, datetime]:
     return {"since": clock.at_local(since, 0, school.timezone), "until": clock.at_local(until, 0, school.timezone)}
 
 
-def _dates(school: School, starts: datetime, ends: datetime) -> list[date]:
+def dates_of(school: School, starts: datetime, ends: datetime) -> list[date]:
+    """Every date of the school that a span touches."""
     return rules.dates(clock.local(starts, school.timezone), clock.local(ends, school.timezone))
 
 

@@ -14,9 +14,12 @@ from server import clock
 from server.absence.models import AbsenceCase
 from server.absence.rules import CaseState
 from server.accounts import service as accounts
+from server.attendance.models import ManualPassage
 from server.db import db
 from server.gates.models import Gateway
 from server.outbox.models import InboundText, OutboxText
+from server.register.models import ClassRegister
+from server.rollcall.models import RollCall, Visit
 from server.taps.models import Tap
 
 POLL = 0.3  # seconds between two questions to the database while somebody watches
@@ -46,6 +49,10 @@ class Hub:
         self.marks: dict[str, str] = {}  # newest() of each watched school
         self.changed = threading.Condition()
         self.poller: threading.Thread | None = None
+
+    def mark(self, school_id: str) -> str:
+        """What a page of an earlier feature says that it has seen: see newest."""
+        return newest(school_id)
 
     def join(self, school_id: str, timezone: str, token: str) -> Stream | None:
         """A new stream; None when there are as many as this process can bear."""
@@ -134,7 +141,7 @@ class Hub:
 
 
 def newest(school_id: str) -> str:
-    """A value that is another one after each tap, change of a text or a missing pupil's case, reply, or gate's word."""
+    """A value that is another one after each tap, change of a text or case, reply, gate's word, or look."""
     tap = select(func.max(Tap.received_at)).where(Tap.school_id == school_id).scalar_subquery()
     text = select(func.max(OutboxText.changed_at)).where(OutboxText.school_id == school_id).scalar_subquery()
     heard = select(func.max(Gateway.heard_at)).where(Gateway.school_id == school_id).scalar_subquery()
@@ -146,7 +153,13 @@ def newest(school_id: str) -> str:
     replies = (InboundText.school_id == school_id, InboundText.received_at > clock.now() - timedelta(days=2))
     reply = select(func.max(InboundText.received_at)).where(*replies).scalar_subquery()
     taken = select(func.max(InboundText.handled_at)).where(*replies).scalar_subquery()
-    row = db.session.execute(select(tap, text, heard, online, case, open_, reply, taken)).one()
+    looked = select(func.max(ClassRegister.changed_at)).where(ClassRegister.school_id == school_id).scalar_subquery()
+    written = select(func.max(ManualPassage.made_at)).where(ManualPassage.school_id == school_id).scalar_subquery()
+    roll = select(func.max(RollCall.changed_at)).where(RollCall.school_id == school_id).scalar_subquery()
+    visit = select(func.max(Visit.changed_at)).where(Visit.school_id == school_id).scalar_subquery()
+    row = db.session.execute(
+        select(tap, text, heard, online, case, open_, reply, taken, looked, written, roll, visit)
+    ).one()
     return "-".join(str(clock.to_millis(part) if isinstance(part, datetime) else part) for part in row)
 
 

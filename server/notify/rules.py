@@ -20,6 +20,7 @@ ZH = {
     LEFT_EARLY: "{name} {time} 离校（早退 {minutes} 分钟）{gate}。",
     UNSURE: "{name} 已到校{gate}，刷卡时间待核实。",
     "gate": "（{gate}）",
+    "guard": "门卫登记",
     "gate_after_minutes": "，{gate}",
     "delayed": "[系统延迟补发]",
 }
@@ -30,6 +31,7 @@ EN = {
     LEFT_EARLY: "{name} {time} left school {minutes} min early{gate}.",
     UNSURE: "{name} arrived at school{gate}; time not confirmed.",
     "gate": " ({gate})",
+    "guard": "recorded by the guard",
     "gate_after_minutes": " ({gate})",
     "delayed": " [sent late]",
 }
@@ -48,11 +50,17 @@ class GatePolicy:
 
 @dataclass(frozen=True)
 class Happening:
-    """An event with its moment on the school's wall clock (None: not known) and its gate (None: not certain)."""
+    """An event with its moment on the school's wall clock (None: not known) and its gate (None: not certain).
+
+    `by_guard`: no card was read, a person at the gate wrote it down.
+    `since`: when an event without a moment can have been at the earliest.
+    """
 
     event: Event
     at: dt.datetime | None
     gate: str | None
+    by_guard: bool = False
+    since: dt.datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,8 @@ def plan(
 def is_news(happening: Happening, policy: GatePolicy, now: dt.datetime) -> bool:
     """Whether a family is still told: wanted by the school, and not older than the policy allows."""
     wanted = policy.departures if happening.event.kind is Kind.OUT else policy.arrivals
-    return wanted and (happening.at is None or now - happening.at < dt.timedelta(minutes=policy.max_age_minutes))
+    since = happening.at or happening.since
+    return wanted and (since is None or now - since < dt.timedelta(minutes=policy.max_age_minutes))
 
 
 def is_old(happening: Happening, policy: GatePolicy, now: dt.datetime) -> bool:
@@ -124,7 +133,7 @@ def word_for(event: Event) -> str:
 
 def body(happening: Happening, *, pupil: str, sign: str, locale: str, delayed: bool) -> str:
     """The text with its sign, in one message: a gate that does not fit is left out, a name is cut."""
-    gate = happening.gate and _plain(happening.gate)
+    gate = language(locale)["guard"] if happening.by_guard else happening.gate and _plain(happening.gate)
     pupil = _plain(pupil)
     for name, place in ((pupil, gate), (pupil, None)):
         text = _filled(happening, name=name, gate=place, sign=sign, locale=locale, delayed=delayed)

@@ -4,12 +4,13 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import bindparam, select
 
 from server import clock, settings
+from server.attendance import gatebook
 from server.attendance.news import Event, Kind
 from server.attendance.service import DayChange
 from server.db import db
@@ -22,6 +23,7 @@ from server.schools.models import School
 from server.taps.models import Tap
 
 Day = tuple[uuid.UUID, date]
+KEPT = timedelta(days=7)  # longest that a gateway keeps a tap
 
 _OF_PUPILS: Any = bindparam("pupils", expanding=True)
 _NAMES = select(Pupil.id, Pupil.name).where(Pupil.id.in_(_OF_PUPILS))
@@ -33,7 +35,7 @@ _CONTACTS = (
     .order_by(Guardianship.rank, Guardianship.id)
 )
 _PASSAGES = (
-    select(Tap.pupil_id, Tap.day, Tap.at, Tap.direction, Tap.clock, Gateway.name)
+    select(Tap.pupil_id, Tap.day, Tap.at, Tap.direction, Tap.clock, Tap.late, Tap.earliest, Gateway.name)
     .outerjoin(Gateway, (Gateway.school_id == Tap.school_id) & (Gateway.id == Tap.gateway_id))
     .where(Tap.school_id == bindparam("school"), Tap.day.in_(bindparam("days", expanding=True)))
     .where(Tap.pupil_id.in_(_OF_PUPILS))
@@ -48,6 +50,8 @@ class _Passage:
     direction: str
     gate: str | None
     timed: bool
+    since: datetime
+    by_guard: bool = False
 
 
 def announce(school: School, changes: Sequence[DayChange], now: datetime) -> int:
@@ -88,22 +92,31 @@ def _passages(school_id: str, pupils: Sequence[uuid.UUID], days: Sequence[date])
     found = defaultdict(list)
     for row in db.session.execute(_PASSAGES, {"school": school_id, "pupils": pupils, "days": days}):
         found[row.pupil_id, row.day].append(_passage(row))
+    for key, sights in gatebook.of_days(db.session(), school_id, pupils, days).items():
+        found[key] += [
+            _Passage(at, direction, None, timed=True, since=at, by_guard=True) for at, direction, _clock in sights
+        ]
     return found
 
 
 def _passage(row: Any) -> _Passage:
-    return _Passage(row.at, row.direction, row.name, timed=row.clock != "unsynced")
+    """A tap without a time that was not sent at once can be as old as its bound says, or as gateways keep taps."""
+    oldest = (row.earliest or row.at - KEPT) if row.late else row.at
+    return _Passage(row.at, row.direction, row.name, timed=row.clock != "unsynced", since=oldest)
 
 
 def _happening(school: School, change: DayChange, event: Event, seen: Iterable[_Passage]) -> rules.Happening:
     direction = "out" if event.kind is Kind.OUT else "in"
     either = [passage for passage in seen if passage.direction in {direction, "both"}]
     if event.at is None:
-        return rules.Happening(event, None, _one([passage for passage in either if not passage.timed]))
+        untimed = [passage for passage in either if not passage.timed]
+        since = max((passage.since for passage in untimed), default=None)
+        return rules.Happening(event, None, _one(untimed), since=since)
     moment = clock.at_local(change.date, event.at, school.timezone)
     there = [passage for passage in either if passage.timed and passage.at.replace(microsecond=0) == moment]
     exact = min((passage.at for passage in there), default=moment)
-    return rules.Happening(event, clock.local(exact, school.timezone), _one(there))
+    by_guard = bool(there) and all(passage.by_guard for passage in there)
+    return rules.Happening(event, clock.local(exact, school.timezone), _one(there), by_guard)
 
 
 def _one(passages: Iterable[_Passage]) -> str | None:

@@ -10,9 +10,14 @@ from flask_babel import lazy_gettext as _
 from server.accounts import guard
 from server.accounts import service as accounts
 from server.board.replies import MAY_READ
+from server.leave.access import READERS
 
 STAFF = frozenset[str]()  # everybody who logs in
+SETTERS = frozenset({"office", "head"})
 OFFICE = frozenset({"office", "head", "operator"})
+LEAVE = ("leavedesk.new", "leavedesk.trip", "leavedesk.one")
+REGISTER = frozenset({"class_teacher", "subject_teacher", "grade_head", "office", "head"})
+DESK = frozenset({"guard", "office", "head"})
 
 
 @dataclass(frozen=True)
@@ -56,11 +61,43 @@ GROUPS: tuple[tuple[Any, tuple[Place, ...]], ...] = (
                 "board.absence", "user-question", _("Absence"), _("Missing pupils: held, asked, answered"), under=CASES
             ),
             Place("board.replies", "messages", _("Replies"), _("What a person must read"), MAY_READ),
+            Place("leavedesk.page", "file-text", _("Leave"), _("Requests, who is away, trips"), READERS, LEAVE),
+            Place("leavedesk.warnings", "history", _("Away often"), _("Pupils somebody should ask about"), READERS),
+            Place("register.classes", "clipboard-check", _("Registers"), roles=REGISTER, under=("register.take",)),
+            Place("register.differences", "eye-check", _("Gate against class"), roles=REGISTER),
+            Place("register.desk", "shield", _("Guard's page"), roles=DESK, under=("register.person",)),
+            Place("register.papers", "ticket", _("Slips and passes"), roles=REGISTER | DESK),
+            Place(
+                "rollcall.inside",
+                "users-group",
+                _("Who is inside"),
+                _("By class, and a list to print"),
+                under=("rollcall.inside_list",),
+            ),
+            Place("rollcall.page", "flag", _("Roll call"), _("Evacuations and drills")),
+            Place("rollcall.visitors", "id-badge", _("Visitors and staff"), _("Sign in and out"), DESK),
         ),
     ),
-    (_("Reports"), ()),
+    (
+        _("Reports"),
+        (
+            Place(
+                "reports.whole",
+                "chart-bar",
+                _("Reports"),
+                _("Attendance by day, month and term, and registers to print"),
+            ),
+        ),
+    ),
     (_("Gates"), (Place("gates.page", "router", _("Gates"), _("Whether each gate and reader works"), OFFICE),)),
-    (_("Setting up"), ()),
+    (
+        _("Setting up"),
+        (
+            Place("calendar.page", "calendar", _("Calendar"), _("Terms, days off, bells"), SETTERS),
+            Place("policies.boarders", "bed", _("Boarders"), _("Who sleeps at school, and who is not back"), SETTERS),
+            Place("policies.page", "settings", _("Settings"), _("When somebody is late, who is told what"), SETTERS),
+        ),
+    ),
 )
 
 

@@ -13,10 +13,13 @@ from server.accounts import service as accounts
 from server.audit import service as audit
 from server.db import transaction
 from server.errors import NotAllowed, NotFound, Refused
+from server.leave import access
+from server.leavedesk import lists as leave
 from server.live import service as live
 from server.outbox import service as outbox
 from server.overview import chart, lists, menu, phones, service, story, texts, todo, words
 from server.people import service as people
+from server.register import service as registers
 
 bp = Blueprint("overview", __name__, template_folder="templates")
 words.init(bp)
@@ -82,7 +85,14 @@ def school_class(class_id: uuid.UUID) -> ResponseReturnValue:
     rows = lists.register(user, found, day)
     here = service.today(school)
     return render_template(
-        "overview/class.html", mark=mark, day=day, today=here, school_class=found, rows=rows, counts=lists.counted(rows)
+        "overview/class.html",
+        mark=mark,
+        day=day,
+        today=here,
+        school_class=found,
+        rows=rows,
+        counts=lists.counted(rows),
+        may_register=registers.may_take(user, found),
     )
 
 
@@ -109,7 +119,10 @@ def pupil(pupil_id: uuid.UUID) -> ResponseReturnValue:
         events=story.events(found, day),
         month=story.month(found, day.replace(day=1), here),
         contacts=people.contacts_of(pupil_id),
+        leaves=leave.of_pupil(user, pupil_id, midnight - dt.timedelta(days=60)),
+        may_leave=bool(access.READERS & access.roles_over(user, of_class)),
         may_call=people.may_call(user, of_class),
+        may_register=registers.may_take(user, of_class),
         viewers=audit.viewers(school.id, f"pupil:{pupil_id}", midnight),
     )
 

@@ -23,6 +23,7 @@ from server.gates.models import Gateway, Silence
 from server.overview import chart, texts
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
+from server.rollcall.models import StaffMember
 from server.schools.models import School
 from server.taps.models import Tap
 
@@ -207,8 +208,9 @@ def short_name(gateway: str, name: str) -> str:
 def feed(user: User, day: dt.date, names: dict[str, str], limit: int = FEED) -> list[FeedRow]:
     """The day's newest taps of visible pupils; whoever sees the whole school also sees cards that nobody holds.
 
-    `names` are those of the gates.
+    `names` are those of the gates. Badges of staff are not among them: that somebody works late is nobody's news.
     """
+    badges = select(StaffMember.card).where(StaffMember.school_id == user.school_id, StaffMember.card.is_not(None))
     query = (
         select(Tap, Pupil, SchoolClass, PupilDay, Card.state)
         .outerjoin(Pupil, Pupil.id == Tap.pupil_id)
@@ -216,6 +218,7 @@ def feed(user: User, day: dt.date, names: dict[str, str], limit: int = FEED) -> 
         .outerjoin(PupilDay, and_(PupilDay.pupil_id == Tap.pupil_id, PupilDay.date == Tap.day))
         .outerjoin(Card, and_(Card.school_id == Tap.school_id, Card.text == Tap.card))
         .where(Tap.school_id == user.school_id, Tap.day == day)
+        .where(or_(Tap.pupil_id.is_not(None), Tap.card.not_in(badges)))
         .order_by(Tap.at.desc(), Tap.id.desc())
         .limit(limit)
     )

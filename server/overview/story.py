@@ -11,7 +11,8 @@ from typing import TypeVar
 from sqlalchemy import select
 
 from server import clock
-from server.attendance.models import PupilDay
+from server.accounts.models import User
+from server.attendance.models import ManualPassage, PupilDay, TeacherMark
 from server.attendance.rules import Status
 from server.db import db
 from server.outbox.models import Attempt, OutboxText, Receipt
@@ -29,7 +30,7 @@ class Event:
     """One line of the timeline; the template has the words for each `kind`."""
 
     at: dt.datetime
-    kind: str  # in, late, out, text, attempt, attempt_failed, delivered, failed, expired
+    kind: str  # in, late, out, guard_in, guard_out, mark, text, attempt, attempt_failed, delivered, failed, expired
     order: int = 0  # between events of the same moment
     gate: str = ""
     minutes: int = 0
@@ -72,6 +73,7 @@ def events(pupil: Pupil, day: dt.date) -> list[Event]:
     ).all()
     texts = db.session.scalars(select(OutboxText).where(OutboxText.pupil_id == pupil.id, OutboxText.day == day)).all()
     found = list(_tap_events(pupil, taps, day_of(pupil.id, day)))
+    found += _written_events(pupil, day)
     found += _text_events(texts, people.relations([pupil.id]), _exact(taps))
     return sorted(found, key=lambda event: (event.at, event.order))
 
@@ -83,6 +85,19 @@ def _tap_events(pupil: Pupil, taps: Sequence[Tap], verdict: PupilDay | None) -> 
         kind = "out" if tap.direction == "out" else "late" if late else "in"
         gate = names.get(tap.gateway_id, tap.gateway_id)
         yield Event(tap.at, kind, 0, gate=gate, minutes=late, certain=tap.clock != "unsynced")
+
+
+def _written_events(pupil: Pupil, day: dt.date) -> Iterator[Event]:
+    """What people saw: the guard's book, and what teachers said."""
+    written = select(ManualPassage).where(ManualPassage.pupil_id == pupil.id, ManualPassage.day == day)
+    for passage in db.session.scalars(written):
+        yield Event(passage.at, f"guard_{passage.direction}", 0, detail=passage.reason)
+    said = select(TeacherMark, User.name).outerjoin(User, User.id == TeacherMark.made_by)
+    for mark, name in db.session.execute(said.where(TeacherMark.pupil_id == pupil.id, TeacherMark.date == day)):
+        undone = mark.undone_at is not None
+        yield Event(
+            mark.made_at, "mark", 1, gate=name or "?", detail=mark.mark, minutes=mark.minutes, certain=not undone
+        )
 
 
 def _exact(taps: Sequence[Tap]) -> dict[int, dt.datetime]:

@@ -4,13 +4,14 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import and_, exists, func, select
+from sqlalchemy import and_, exists, func, or_, select
 
 from server import clock, settings
 from server.absence.models import AbsenceCase
 from server.absence.rules import AbsencePolicy, CaseState
 from server.accounts import service as accounts
 from server.accounts.models import User
+from server.attendance import boarding
 from server.attendance.models import PupilDay
 from server.attendance.rules import Status
 from server.board import replies
@@ -21,15 +22,24 @@ from server.gates import credentials, selftests
 from server.gates.models import SpoolGap
 from server.gates.rules import ANSWER
 from server.gates.words import Words, of_fault
+from server.leave import access
+from server.leavedesk import lists as leave
+from server.leavedesk import warn
 from server.oddities import lists as oddities
 from server.overview.service import Counts, Gate
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
+from server.register import lists as registers
+from server.rollcall import desk
+from server.rollcall import service as rollcall
+from server.rollcall.models import StaffMember
+from server.schools.models import School
 from server.taps.models import RefusedPayload, Tap
 
 MOST_CARDS = 3
 NAMED = 3
 FADES_AFTER = dt.timedelta(minutes=1)  # what was on its way when a gate was revoked
+LOST_SHOWN = dt.timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,9 @@ class Known:
 
 def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
     """What needs a person, the most urgent first. Gates and cards are shown to those who see the whole school."""
-    found = [*_cases(user, day), *_unexplained(user, day, known.counts.of[Status.UNEXPLAINED])]
+    found = [*_roll(user), *_visitors(user), *_cases(user, day)]
+    found += _unexplained(user, day, known.counts.of[Status.UNEXPLAINED])
+    found += _registers(user, day)
     if accounts.scope_of(user).whole:
         found += _silent(known.gates)
         found += _faults(user.school_id, day, known)
@@ -75,6 +87,8 @@ def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
         found += _credentials(known.gates)
     if count := oddities.waiting(user, known.now):
         found.append(Todo("odd", count))
+    found += _not_back(user)
+    found += _leave(user)
     if known.failed_texts:
         found.append(Todo("failed", known.failed_texts))
     return found
@@ -91,10 +105,23 @@ def _cases(user: User, day: dt.date) -> Iterator[Todo]:
             yield Todo(kind, cases[state], pupils=pupils, told=board.told(user, day) if kind == "held" else 0)
     called = board.called(user, day)
     if called:
-        yield Todo("register", len(called), rooms=called[:NAMED])
+        yield Todo("called", len(called), rooms=called[:NAMED])
     unread = replies.count(user)
     if unread:
         yield Todo("replies", unread)
+
+
+def _roll(user: User) -> Iterator[Todo]:
+    """The roll call that runs; `count`: to how many of its parts this user was sent."""
+    session = db.session()
+    roll = rollcall.running(session, user.school_id)
+    if roll is not None and (rollcall.may_start(user) or rollcall.visible_parts(session, user, roll)):
+        yield Todo("roll", len(rollcall.sent_to(session, user)), roll.started_at, reason=roll.kind)
+
+
+def _visitors(user: User) -> Iterator[Todo]:
+    for visit in desk.waiting(user, clock.now()):
+        yield Todo("visitor", at=visit.arrived_at, reason=visit.name, gate=visit.host_name)
 
 
 def _unexplained(user: User, day: dt.date, count: int) -> Iterator[Todo]:
@@ -108,6 +135,39 @@ def _unexplained(user: User, day: dt.date, count: int) -> Iterator[Todo]:
     if left:
         rows = db.session.execute(missing.order_by(SchoolClass.grade, SchoolClass.name, Pupil.seat).limit(NAMED))
         yield Todo("unexplained", left, pupils=tuple((row[0], row[1]) for row in rows))
+
+
+def _not_back(user: User) -> Iterator[Todo]:
+    """Boarders who should be in school by now."""
+    school = db.session.get_one(School, user.school_id)
+    missing = boarding.not_back(user, school, clock.now())
+    if missing:
+        due = boarding.deadline(school, clock.local_day(clock.now(), school.timezone))
+        yield Todo("not_back", len(missing), at=due, pupils=tuple(missing[:NAMED]))
+
+
+def _leave(user: User) -> Iterator[Todo]:
+    """Requests that have waited too long, and pupils who are away so long or so often that somebody should ask."""
+    if not access.reads_any(user):
+        return
+    late = leave.waiting(user, clock.now())
+    if late:
+        named = tuple((row.pupil, row.room) for row in late[:NAMED])
+        yield Todo("leave", len(late), late[0].leave.asked_at, pupils=named)
+    away = [(pupil, room) for warning, pupil, room in warn.unseen(user) if warning.urgent]
+    if away:
+        yield Todo("away", len(dict.fromkeys(pupil.id for pupil, _room in away)), pupils=tuple(away[:NAMED]))
+
+
+def _registers(user: User, day: dt.date) -> Iterator[Todo]:
+    """Where gate and class disagree, whom nobody has seen, and registers that should be finished by now."""
+    school = db.session.get_one(School, user.school_id)
+    for kind, lines in zip(("not_in_class", "unlooked"), registers.urgent(user, day), strict=True):
+        if lines:
+            yield Todo(kind, len(lines), pupils=tuple((line.pupil, line.room) for line in lines[:NAMED]))
+    open_ = registers.overdue(user, school, clock.now())
+    if open_:
+        yield Todo("register", len(open_), rooms=tuple(each.room for each in open_[:NAMED]))
 
 
 def _silent(gates: list[Gate]) -> Iterator[Todo]:
@@ -129,10 +189,12 @@ def _cards(school_id: str, day: dt.date, known: Known) -> Iterator[Todo]:
     """Cards that nobody holds, and cards reported lost: the newest tap of each. The rest is among the odd uses."""
     held = exists().where(Card.school_id == school_id, Card.text == Tap.card)
     held = held.where(Card.state == CardState.ACTIVE, Card.pupil_id.is_not(None))
+    badges = select(StaffMember.card).where(StaffMember.school_id == school_id, StaffMember.card.is_not(None))
     spoke = exists().where(SunReading.tap_id == Tap.id)
     newest = (
         select(Tap.card, func.max(Tap.at).label("at"), func.max(Tap.gateway_id).label("gate"), func.count().label("n"))
         .where(Tap.school_id == school_id, Tap.day == day, Tap.pupil_id.is_(None), ~held, ~spoke)
+        .where(Tap.card.not_in(badges))
         .group_by(Tap.card)
         .order_by(func.max(Tap.at).desc())
         .limit(MOST_CARDS)
@@ -152,10 +214,11 @@ def _cards(school_id: str, day: dt.date, known: Known) -> Iterator[Todo]:
 
 
 def _gaps(school_id: str, known: Known) -> Iterator[Todo]:
-    query = select(SpoolGap).where(SpoolGap.school_id == school_id, SpoolGap.closed_at.is_(None))
+    lately = SpoolGap.lost_at > clock.now() - LOST_SHOWN
+    query = select(SpoolGap).where(SpoolGap.school_id == school_id, or_(SpoolGap.closed_at.is_(None), lately))
     for gap in db.session.scalars(query.order_by(SpoolGap.seen_at.desc()).limit(MOST_CARDS)):
         count = gap.last_seq - gap.first_seq + 1
-        yield Todo("gap", count, gap.since, gap.until, known.gate(gap.gateway_id))
+        yield Todo("gone" if gap.lost_at else "gap", count, gap.since, gap.until, known.gate(gap.gateway_id))
 
 
 def _credentials(gates: list[Gate]) -> Iterator[Todo]:

@@ -36,6 +36,7 @@ class Pupil(Base):
     name: Mapped[str] = mapped_column(String(80))
     seat: Mapped[int] = mapped_column(Integer, default=0)
     active: Mapped[bool] = mapped_column(Boolean, default=True)
+    boarder: Mapped[bool] = mapped_column(Boolean, default=False)  # sleeps at school; see also BoardingPolicy
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

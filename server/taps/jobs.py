@@ -18,3 +18,11 @@ def settle_gaps() -> None:
             rest = service.rest_of(session, gap)
             if rest is not None:
                 gates.filled(session, gap, rest, clock.now())
+
+
+@every(seconds=600)
+def forget() -> None:
+    """Gaps that nobody can fill any more are lost; they are shown as such."""
+    if gates.too_old(db.session(), clock.now()):
+        with transaction() as session:
+            service.forget(session, clock.now())

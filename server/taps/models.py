@@ -30,6 +30,8 @@ class Tap(Base):
     at: Mapped[dt.datetime] = mapped_column(UtcDateTime)  # mended when the gateway's clock was not set
     day: Mapped[dt.date] = mapped_column(Date)  # the school's date at `at`
     clock: Mapped[str] = mapped_column(String(8))  # synced, rtc, unsynced (its time proves nothing)
+    earliest: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)  # of an unsynced one: it lies behind this,
+    latest: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)  # and before this, as far as is known
     spool: Mapped[str] = mapped_column(String(16))
     seq: Mapped[int] = mapped_column(BigInteger)
     boot: Mapped[str] = mapped_column(String(64))

@@ -1,6 +1,6 @@
 """When a tap happened and which way it went, from what the gateway could know. No clock, no database."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 UNSYNCED = "unsynced"
@@ -18,17 +18,51 @@ class Passage:
     trusted: bool = True
 
 
-def settled(at: int, clock: str, *, received: int, guess: int | None) -> tuple[int, str]:
-    """The time to file a tap under, and how far it is trusted; all in UTC milliseconds.
+@dataclass(frozen=True)
+class Bounds:
+    """UTC milliseconds between which a tap was made; None where no bound is known."""
 
-    `guess` is when it was by the ticks of the same boot, counted back from its receipt (None: another boot).
-    A tap from the future proves its clock wrong. An untrusted time only finds the day; it never makes anyone late.
+    earliest: int | None = None
+    latest: int | None = None
+
+    def within(self, other: "Bounds") -> "Bounds":
+        """Both bounds together; where they contradict each other, these."""
+        earliest = max((each for each in (self.earliest, other.earliest) if each is not None), default=None)
+        latest = min((each for each in (self.latest, other.latest) if each is not None), default=None)
+        return self if earliest is not None and latest is not None and earliest > latest else Bounds(earliest, latest)
+
+    def nearest(self, moment: int) -> int:
+        """The moment, or the bound that it lies behind."""
+        moment = moment if self.latest is None else min(moment, self.latest)
+        return moment if self.earliest is None else max(moment, self.earliest)
+
+
+UNBOUNDED = Bounds()
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The time to file a tap under, how far it is trusted, and for an untrusted one the bounds of the true time."""
+
+    at: int
+    clock: str
+    bounds: Bounds = UNBOUNDED
+
+
+def settled(at: int, clock: str, *, received: int, guess: int | None, bounds: Bounds = UNBOUNDED) -> Settled:
+    """When a tap was, all in UTC milliseconds.
+
+    `guess` is when it was by the ticks of the same boot, counted back from its receipt (None: another boot): it cannot
+    have been later. A tap from the future proves its clock wrong. An untrusted time only finds the day, inside its
+    bounds and else as late as it can be; it never makes anyone late.
     """
     if clock != UNSYNCED and at <= received + AHEAD:
-        return at, clock
-    if guess is not None:
-        return min(guess, received), UNSYNCED
-    return (at if received - KEPT <= at <= received else received), UNSYNCED
+        return Settled(at, clock)
+    last = received if guess is None else min(guess, received)
+    bounds = Bounds(latest=last).within(bounds)
+    if guess is None and bounds.earliest is None and received - KEPT <= at <= last:
+        last = at
+    return Settled(bounds.nearest(last), UNSYNCED, bounds)
 
 
 def directed(passages: Iterable[Passage]) -> list[Passage]:
@@ -46,3 +80,17 @@ def directed(passages: Iterable[Passage]) -> list[Passage]:
         if tap.trusted:
             inside, last = found[-1].direction == "in", tap.at
     return found
+
+
+def stays_inside(days: Iterable[Collection[Passage]]) -> bool:
+    """Whether who tapped on these dates, one after the other, is inside after them: the last passage was an entry."""
+    inside = False
+    for passages in days:
+        found = [each for each in directed([*begun(inside), *passages]) if each.trusted]
+        inside = found[-1].direction == "in" if found else inside
+    return inside
+
+
+def begun(inside: bool) -> list[Passage]:
+    """What a day begins with for who is inside already."""
+    return [Passage(0, "in")] if inside else []

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from gateway import wire
 from server import clock
 from server.db import db, insert, insert_new, table
-from server.gates import rules as gates
+from server.gates import rules as numbers
+from server.gates import service as gates
 from server.gates.models import SpoolGap
-from server.gates.service import Hole
 from server.taps import rules
 from server.taps.models import RefusedPayload, Tap
 
@@ -50,6 +50,8 @@ class NewTap:
     at: datetime
     day: date
     clock: str
+    earliest: datetime | None
+    latest: datetime | None
     spool: str
     seq: int
     boot: str
@@ -76,9 +78,15 @@ class Origin:
     received_at: datetime
 
 
-def fact(tap: wire.Tap, origin: Origin, holders: Mapping[str, uuid.UUID | None]) -> NewTap:
+def fact(
+    tap: wire.Tap,
+    origin: Origin,
+    holders: Mapping[str, uuid.UUID | None],
+    between: rules.Bounds = rules.UNBOUNDED,
+) -> NewTap:
     """What a tap of the wire is in the tap table: with its holder, and filed under the school's date."""
-    at, trust = _when(tap, origin)
+    when = _when(tap, origin, between)
+    at = clock.from_millis(when.at)
     return NewTap(
         id=uuid.UUID(tap.id),
         school_id=origin.school_id,
@@ -89,7 +97,9 @@ def fact(tap: wire.Tap, origin: Origin, holders: Mapping[str, uuid.UUID | None])
         pupil_id=holders.get(tap.card),
         at=at,
         day=clock.local_day(at, origin.timezone),
-        clock=trust,
+        clock=when.clock,
+        earliest=_moment(when.bounds.earliest),
+        latest=_moment(when.bounds.latest),
         spool=tap.spool,
         seq=tap.seq,
         boot=tap.boot,
@@ -100,13 +110,34 @@ def fact(tap: wire.Tap, origin: Origin, holders: Mapping[str, uuid.UUID | None])
     )
 
 
-def _when(tap: wire.Tap, origin: Origin) -> tuple[datetime, str]:
+def _when(tap: wire.Tap, origin: Origin, between: rules.Bounds) -> rules.Settled:
     guess = None
     if tap.boot == origin.boot and 0 <= origin.ticks - tap.ticks <= LONGEST_BOOT:
         guess = clock.to_millis(clock.before(origin.received_at, origin.ticks - tap.ticks))
     received = clock.to_millis(origin.received_at)
-    at, trust = rules.settled(tap.at, tap.clock.value, received=received, guess=guess)
-    return clock.from_millis(at), trust
+    said = rules.Bounds(tap.earliest or None, tap.latest or None)
+    return rules.settled(tap.at, tap.clock.value, received=received, guess=guess, bounds=said.within(between))
+
+
+def _moment(millis: int | None) -> datetime | None:
+    return None if millis is None else clock.from_millis(millis)
+
+
+def between(session: Session, taps: Sequence[wire.Tap]) -> dict[str, rules.Bounds]:
+    """For taps whose gateway does not know their bounds: the trusted taps of the same spool around them."""
+    lost = [tap for tap in taps if tap.clock == wire.ClockState.UNSYNCED and not (tap.earliest and tap.latest)]
+    return {tap.id: rules.Bounds(_trusted(session, tap, -1), _trusted(session, tap, +1)) for tap in lost}
+
+
+def _trusted(session: Session, tap: wire.Tap, step: int) -> int | None:
+    """Time of the next trusted tap of a spool, before (-1) or after (+1) this one."""
+    known = select(_tap.c.at).where(_tap.c.spool == tap.spool, _tap.c.clock == wire.ClockState.SYNCED.value)
+    if step < 0:
+        query = known.where(_tap.c.seq < tap.seq).order_by(_tap.c.seq.desc())
+    else:
+        query = known.where(_tap.c.seq > tap.seq).order_by(_tap.c.seq)
+    at = session.scalar(query.limit(1))
+    return at and clock.to_millis(at)
 
 
 def store(session: Session, taps: Sequence[NewTap]) -> list[NewTap]:
@@ -130,12 +161,12 @@ def of_days(
     return found
 
 
-def holes(session: Session, new: Collection[NewTap]) -> list[Hole]:
+def holes(session: Session, new: Collection[NewTap]) -> list[gates.Hole]:
     """Numbers missing before taps that were just stored; one look-up for the batch while none is missing."""
     spools: dict[str, dict[int, NewTap]] = {}
     for tap in new:
         spools.setdefault(tap.spool, {})[tap.seq] = tap
-    before = {(spool, n) for spool, taps in spools.items() for n in gates.before_runs(taps)}
+    before = {(spool, n) for spool, taps in spools.items() for n in numbers.before_runs(taps)}
     if not before:
         return []
     known = session.execute(_NUMBERS, {"numbers": sorted(before)})
@@ -143,9 +174,9 @@ def holes(session: Session, new: Collection[NewTap]) -> list[Hole]:
     return [_hole(session, spools[spool][n + 1], n) for spool, n in sorted(missing)]
 
 
-def _hole(session: Session, after: NewTap, last: int) -> Hole:
+def _hole(session: Session, after: NewTap, last: int) -> gates.Hole:
     first, since = _newest(session, after.spool, last) or (0, after.at - UNKNOWN_PAST)
-    return Hole(after.gateway_id, after.spool, first + 1, last, since, after.at)
+    return gates.Hole(after.gateway_id, after.spool, first + 1, last, since, after.at)
 
 
 def _newest(session: Session, spool: str, up_to: int) -> tuple[int, datetime] | None:
@@ -155,28 +186,30 @@ def _newest(session: Session, spool: str, up_to: int) -> tuple[int, datetime] | 
     return (row.seq, row.at) if row else None
 
 
-def lost_tail(session: Session, gateway_id: str, state: wire.State, now: datetime) -> list[Hole]:
+def lost_tail(session: Session, gateway_id: str, state: wire.State, now: datetime) -> list[gates.Hole]:
     """What a gateway that holds nothing back has handed over, and we do not have: this database was set back."""
     if not state.online or state.spool is None or state.depth or state.next_seq <= 1:
         return []
     last, since = _newest(session, state.spool, state.next_seq) or (0, now - UNKNOWN_PAST)
     return (
-        [Hole(gateway_id, state.spool, last + 1, state.next_seq - 1, since, now)] if last < state.next_seq - 1 else []
+        [gates.Hole(gateway_id, state.spool, last + 1, state.next_seq - 1, since, now)]
+        if last < state.next_seq - 1
+        else []
     )
 
 
-def locked_away(session: Session, gateway_id: str, state: wire.State, now: datetime) -> list[Hole]:
+def locked_away(session: Session, gateway_id: str, state: wire.State, now: datetime) -> list[gates.Hole]:
     """What lies at a gateway in spools that it cannot open, because their disk was in another machine."""
     holes = []
     for each in state.locked:
         unknown = (each.next_seq - each.depth - 1, now - UNKNOWN_PAST)
         last, since = _newest(session, each.spool, each.next_seq) or unknown
         if each.depth and last < each.next_seq - 1:
-            holes.append(Hole(gateway_id, each.spool, last + 1, each.next_seq - 1, since, now))
+            holes.append(gates.Hole(gateway_id, each.spool, last + 1, each.next_seq - 1, since, now))
     return holes
 
 
-def rest_of(session: Session, gap: SpoolGap) -> list[Hole] | None:
+def rest_of(session: Session, gap: SpoolGap) -> list[gates.Hole] | None:
     """What is still missing of a gap; None when nothing of it has come."""
     query = select(_tap.c.seq, _tap.c.at).where(_tap.c.spool == gap.spool)
     rows = session.execute(query.where(_tap.c.seq.between(gap.first_seq, gap.last_seq))).all()
@@ -184,9 +217,36 @@ def rest_of(session: Session, gap: SpoolGap) -> list[Hole] | None:
         return None
     times = {row.seq: row.at for row in rows}
     return [
-        Hole(gap.gateway_id, gap.spool, first, last, times.get(first - 1, gap.since), times.get(last + 1, gap.until))
-        for first, last in gates.missing(gap.first_seq, gap.last_seq, times)
+        _rest(gap, first, last, since=times.get(first - 1, gap.since), until=times.get(last + 1, gap.until))
+        for first, last in numbers.missing(gap.first_seq, gap.last_seq, times)
     ]
+
+
+def _rest(gap: SpoolGap, first: int, last: int, *, since: datetime, until: datetime) -> gates.Hole:
+    """Its begin was only assumed when no tap before it was known."""
+    return gates.Hole(gap.gateway_id, gap.spool, first, last, min(since, until), until)
+
+
+def gone(session: Session, school_id: str, gateway_id: str, lost: Sequence[wire.Gone], now: datetime) -> None:
+    """What a gateway was asked for and does not have is lost, unless it has come meanwhile."""
+    for each in lost:
+        _shrink(session, gates.open_gaps_of(session, school_id, gateway_id, each.spool), now)
+        for gap in gates.open_gaps_of(session, school_id, gateway_id, each.spool):
+            gates.lost(session, gap, each, now)
+
+
+def forget(session: Session, now: datetime) -> None:
+    """What is missing for longer than any gateway keeps its taps is lost, unless it has come meanwhile."""
+    _shrink(session, gates.too_old(session, now), now)
+    for gap in gates.too_old(session, now):
+        gates.lost(session, gap, wire.Gone(spool=gap.spool, first=gap.first_seq, last=gap.last_seq), now)
+
+
+def _shrink(session: Session, open_gaps: Sequence[SpoolGap], now: datetime) -> None:
+    for gap in open_gaps:
+        if (rest := rest_of(session, gap)) is not None:
+            gates.filled(session, gap, rest, now)
+    session.flush()
 
 
 def refuse(topic: str, payload: bytes, reason: str, *, key: str = "") -> None:

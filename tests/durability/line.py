@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -13,8 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from gateway.timebase import VARIABLE
+from gateway.timebase import VARIABLE, Timebase
+from server import clock
 from tests.gateway.ends import GATE, SCHOOL, Cable
+from tests.server import gate
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,6 +25,12 @@ ROOT = Path(__file__).parents[2]
 def card(n: int) -> str:
     """The n-th card."""
     return f"em4100:{n:010X}"
+
+
+def seven_o_clock() -> str:
+    """GATEBELL_CLOCK for children whose school day begins now."""
+    seven = clock.to_millis(gate.SEVEN)
+    return str(Timebase(start=seven, begins=time.time_ns() // 1_000_000, until=seven))
 
 
 class Child:
@@ -66,23 +75,27 @@ class Child:
         self.kill()
 
 
-def server(role: str, folder: Path, database: Path, broker: str, *, mutant: str = "", clock: str = "") -> Child:
-    """`ingest` or `jobs` of a server whose key and wake-up socket lie in `folder`."""
-    words = ("tests.durability.server_child", role, str(folder), f"sqlite:///{database}", broker, mutant)
+def server(
+    role: str, folder: Path, database: Path, broker: str, *, mutant: str = "", clock: str = "", port: int = 8000
+) -> Child:
+    """`ingest`, `jobs` or `web` (at `port`) of a server whose key and wake-up socket lie in `folder`."""
+    words = ("tests.durability.server_child", role, str(folder), f"sqlite:///{database}", broker, mutant, str(port))
     return Child(folder / f"{role}.log", *words, clock=clock)
 
 
 class Gate(Child):
     """A gateway with one reader; `greens` are the ids of the taps whose light was green, with their cards."""
 
-    def __init__(self, folder: Path, data: Path, broker: str, *, mutant: str = "", clock: str = "") -> None:
+    def __init__(
+        self, folder: Path, data: Path, broker: str, *, mutant: str = "", clock: str = "", name: str = GATE
+    ) -> None:
         self.toml = folder / "gateway.toml"
         self.spool = data / "spool.db"
         self.cable = Cable(folder / "reader")
         self.greens: dict[str, str] = {}
         self._reader: threading.Thread | None = None
         self.toml.write_text(
-            f'school = "{SCHOOL}"\ngateway = "{GATE}"\ndata_dir = "{data}"\nclock = "trust"\nheartbeat_s = 2\n'
+            f'school = "{SCHOOL}"\ngateway = "{name}"\ndata_dir = "{data}"\nclock = "trust"\nheartbeat_s = 2\n'
             f'[mqtt]\nurls = ["{broker}"]\n[spool]\nreserve_mb = 1\n'
             f'[[reader]]\nid = "east"\nprofile = "rdm6300"\nport = "{self.cable.name}"\ndirection = "in"\n'
         )

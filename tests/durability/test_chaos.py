@@ -1,6 +1,7 @@
 """Minutes in which everything is killed and cut off at random: each green light is one tap, each family has one text.
 
-`GATEBELL_CHAOS_SECONDS` and `GATEBELL_CHAOS_SEED` make it longer or the same again; a failure names its seed.
+`GATEBELL_FULL=yes` makes it ten minutes, `GATEBELL_CHAOS_SECONDS` as long as wanted; a failure names its seed, and
+`GATEBELL_CHAOS_SEED` does the same again.
 """
 
 import os
@@ -19,15 +20,14 @@ from server import clock
 from tests import services
 from tests.durability import line
 from tests.durability.conftest import School
+from tests.durability.full import CHAOS_S, LEAST_KILLS, LEAST_TAPS, PATIENCE_S, TAPS_PER_SECOND
 from tests.durability.proxy import Proxy
 from tests.gateway.ends import until
 from tests.server import gate
 
 pytestmark = [pytest.mark.slow, pytest.mark.mosquitto]
-SECONDS = float(os.environ.get("GATEBELL_CHAOS_SECONDS", "90"))
 SEED = int(os.environ.get("GATEBELL_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
-TAPS_PER_SECOND = 6
-PUPILS = int(SECONDS * TAPS_PER_SECOND)
+PUPILS = int(CHAOS_S * TAPS_PER_SECOND)
 AGAIN_S = 8.0  # a pupil whose light stays dark holds the card there again
 SETTLED = "SELECT count(*) FROM outbox_text WHERE state IN ('sent', 'delivered')"
 
@@ -61,20 +61,31 @@ class World:
     """The whole line, and what can happen to it."""
 
     def __init__(self, folder: Path, database: Path, after: ExitStack) -> None:
-        now = time.time_ns() // 1_000_000
-        seven = clock.to_millis(gate.SEVEN)
-        shown = str(Timebase(start=seven, begins=now, until=seven))
+        shown = line.seven_o_clock()
         self.database = database
         self.broker = after.enter_context(services.Mosquitto(folder / "mosquitto"))
         self.wires = [after.enter_context(Proxy(self.broker.port)) for _ in range(2)]
         self.gate = after.enter_context(line.Gate(folder, folder / "pi", self.wires[0].url, clock=shown))
         self.ingest = after.enter_context(line.server("ingest", folder, database, self.wires[1].url, clock=shown))
         self.jobs = after.enter_context(line.server("jobs", folder, database, self.wires[1].url, clock=shown))
+        self.web = after.enter_context(
+            line.server("web", folder, database, self.wires[1].url, clock=shown, port=services.free_port())
+        )
         self.faults: Counter[str] = Counter()
+
+    @property
+    def children(self) -> tuple[line.Child, ...]:
+        """All that can be killed, but for the broker."""
+        return self.gate, self.ingest, self.jobs, self.web
+
+    @property
+    def kills(self) -> int:
+        """How many kill -9 there were."""
+        return sum(count for name, count in self.faults.items() if name.startswith("kill"))
 
     def fault(self, chance: random.Random) -> tuple[str, Callable[[], None]]:
         """Do something bad; the answer is its name and what ends it."""
-        child = chance.choice([self.gate, self.ingest, self.jobs])
+        child = chance.choice(self.children)
         wire = chance.choice(self.wires)
         name, act, end = chance.choice(
             [
@@ -91,7 +102,7 @@ class World:
 
     def tails(self) -> str:
         """What the children said last."""
-        return "\n".join(child.tail() for child in (self.gate, self.ingest, self.jobs))
+        return "\n".join(child.tail() for child in self.children)
 
 
 @pytest.fixture
@@ -106,8 +117,8 @@ def world(tmp_path: Path, school: School, monkeypatch: pytest.MonkeyPatch) -> It
 
 def morning(world: World, pupils: Pupils, chance: random.Random) -> None:
     """Cards at a steady pace; a fault every second or two, which lasts up to two seconds."""
-    until(world.gate.listens, seconds=30)
-    ends, mend = time.monotonic() + SECONDS, None
+    until(world.gate.listens, seconds=PATIENCE_S)
+    ends, mend = time.monotonic() + CHAOS_S, None
     change = time.monotonic() + 1
     while time.monotonic() < ends:
         pupils.turn()
@@ -125,27 +136,30 @@ def morning(world: World, pupils: Pupils, chance: random.Random) -> None:
 
 def calm(world: World, pupils: Pupils) -> None:
     """No more faults: the last come in, the spool runs empty, the texts are settled, and a resend's time passes."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 4 * PATIENCE_S
     while not pupils.are_in():
         assert time.monotonic() < end, "not everybody has seen green"
         pupils.turn()
         time.sleep(1 / TAPS_PER_SECOND)
-    until(lambda: world.gate.unsent() == 0, seconds=90)
-    until(lambda: line.ask(world.database, SETTLED)[0][0] >= PUPILS, seconds=90)
+    until(lambda: world.gate.unsent() == 0, seconds=2 * PATIENCE_S)
+    until(lambda: line.ask(world.database, SETTLED)[0][0] >= PUPILS, seconds=2 * PATIENCE_S)
     time.sleep(5)
 
 
 def test_every_green_light_is_one_tap_and_every_family_has_one_text(world: World) -> None:
     chance = random.Random(SEED)
-    print(f"GATEBELL_CHAOS_SEED={SEED}: {PUPILS} pupils in {SECONDS:g} s")
+    print(f"GATEBELL_CHAOS_SEED={SEED}: {PUPILS} pupils in {CHAOS_S:g} s")
     pupils = Pupils(world.gate, chance)
     try:
         morning(world, pupils, chance)
         calm(world, pupils)
     except (AssertionError, TimeoutError) as late:
         raise AssertionError(f"seed {SEED}, {dict(world.faults)}: {late}\n{world.tails()}") from late
-    print(dict(world.faults))
     account(world, pupils)
+    greens = len(world.gate.greens)
+    print(f"{greens} green lights, {world.kills} kills of {world.faults.total()} faults: {dict(world.faults)}")
+    assert greens >= LEAST_TAPS
+    assert world.kills >= LEAST_KILLS
 
 
 def account(world: World, pupils: Pupils) -> None:

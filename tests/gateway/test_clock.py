@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway import clock as module
@@ -70,11 +71,16 @@ def test_a_tap_made_before_the_clock_was_set_gets_its_time() -> None:
     assert (mended.at, mended.clock) == (now - 60_000, ClockState.SYNCED)
 
 
-@pytest.mark.parametrize(
-    "other", [tap(ClockState.SYNCED), tap(boot="b0")], ids=["that was made by a set clock", "of another boot"]
-)
-def test_a_tap_is_left_as_it_is(other: Tap) -> None:
-    assert clock(synced=True).mend(other) is other
+def test_a_tap_of_a_set_clock_is_left_as_it_is() -> None:
+    now = 1_795_000_000_000
+    made = msgspec.structs.replace(tap(ClockState.SYNCED), at=now - 60_000)
+    assert clock(synced=True, now=now).mend(made) == made
+
+
+@pytest.mark.parametrize("state", [ClockState.SYNCED, ClockState.UNSYNCED])
+def test_a_tap_of_a_boot_that_is_not_in_the_book_is_left_as_it_is(state: ClockState) -> None:
+    other = tap(state, boot="b0")
+    assert clock(synced=True).mend(other) == other
 
 
 def test_nothing_is_mended_by_a_clock_that_is_not_set() -> None:

@@ -326,3 +326,15 @@ SHARES = [
 @pytest.mark.parametrize(("share", "abnormal"), SHARES)
 def test_what_share_is_abnormal(share: rules.Share, abnormal: bool) -> None:
     assert rules.is_abnormal(share, AbsencePolicy()) is abnormal
+
+
+def test_a_request_for_leave_answers_the_question_too_and_its_yes_makes_the_leave(pupils, monkeypatch) -> None:
+    pass_time(monkeypatch, "08:20:30")
+    reply(MOTHER, "发烧，今天请假")
+    assert texts("leave") and "对吗" in texts("leave")[0][1]
+    states = dict(cases("pupil_id", "state"))
+    assert states[pupils[0]] == "answered"
+    pass_time(monkeypatch, "08:29")
+    assert FATHER not in [phone for phone, _ in texts()]
+    reply(MOTHER, "是")
+    assert gate.rows(Leave, "pupil_id", "state") == [(pupils[0], "asked")]

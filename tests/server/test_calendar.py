@@ -129,5 +129,13 @@ def test_the_commands_set_a_year_up(app: Flask, school: School, settings: config
     assert run("bells", "set", "am", "08:00-12:00", "--since", "2026-09-01").startswith("0 default: am")
     assert run("show", "2026-11-28") == "0 2026-11-28 saturday: am 08:00-12:00\n"
     assert run("show", "2026-10-08") == "0 2026-10-08 thursday: off\n"
+    assert run("half", "add", "2026-11-27", "--until", "11:00").startswith("0 1 half day(s)")
+    assert run("show", "2026-11-27") == "0 2026-11-27 friday: am 08:00-11:00\n"
+    assert "write it as in 12:00" in run("half", "add", "2026-11-27", "--until", "noon")
+    assert "make-up days of 2031 not yet published" in run("seed", "2031")
+    assert run("seed", "2026").startswith("0 39 day(s) found")
+    assert "2026-10-10: school, lessons of wednesday 国庆节" in run("take", "--dry-run")
+    assert "day(s) taken" in run("take") and run("take") == "0 0 day(s) taken\n"
+    assert "SUMMARY:国庆节" in run("export", "-")
     assert "write 2027-02-15" in run("holiday", "add", "15.2.2027")
     assert run("--school", "other", "show", "2026-10-08").startswith("1 Error: there is no school 'other'")

@@ -41,7 +41,8 @@ NOTES = {
     "class yes, gate no": "seen_by_teacher_not_gate",
     "gate yes, class no": "seen_by_gate_not_class",
 }
-SCHOOL = {"day": "mingde", "boarder": "mingde", "london": "london"}
+SCHOOL = {"day": "mingde", "boarder": "mingde", "weekly": "mingde", "london": "london"}
+WEEK = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 TEACHER = uuid.UUID(int=7)
 LATER = datetime(2027, 4, 2, tzinfo=UTC)
 
@@ -107,7 +108,7 @@ def classes(app: Flask, monkeypatch: pytest.MonkeyPatch) -> dict[str, uuid.UUID]
         _calendars(session)
         _silences(session)
         rooms = {kind: SchoolClass(school_id=SCHOOL[kind], name=kind, grade=8) for kind in SCHOOL}
-        rooms["boarder"].timetable = "boarders"
+        rooms["boarder"].timetable = rooms["weekly"].timetable = "boarders"
         session.add_all(rooms.values())
         session.flush()
         return {kind: room.id for kind, room in rooms.items()}
@@ -143,7 +144,7 @@ class Played:
         self.cards = {kind: f"em4100:{kind_no:02X}{serial:08X}" for kind_no, kind in enumerate(("", "2nd", "lost"), 1)}
         with transaction() as session:
             pupil = Pupil(school_id=self.school_id, class_id=class_id, number=number, name=f"学生{number}")
-            pupil.created_at = clock.now()
+            pupil.created_at, pupil.boarder = clock.now(), line.pupil == "weekly"
             session.add(pupil)
             session.flush()
             self.pupil_id = pupil.id
@@ -157,10 +158,15 @@ class Played:
         """A time of the line's day; 24:00 is the next midnight."""
         return clock.at_local(self.line.date, seconds(time), self.zone)
 
+    def days_before(self, words: str) -> int:
+        """How long before the line's day a tap was that names its weekday: always in the seven days before."""
+        name = words.split(maxsplit=1)[0]
+        return (self.line.date.weekday() - WEEK.index(name) - 1) % 7 + 1 if name in WEEK else 0
+
     def touch(self, words: str, received: datetime | None = None) -> None:
         """One tap of the line, stored at its own time or at another."""
-        time, way, *card = words.split()
-        at, unset = self.moment(time), way.endswith("?")
+        time, way, *card = [word for word in words.split() if word not in WEEK]
+        at, unset = self.moment(time) - timedelta(days=self.days_before(words)), way.endswith("?")
         tap = gate.tap(1, at, card=self.cards[card[0] if card else ""], spool=f"{uuid.uuid4().int >> 64:016x}",
                        direction="both" if way == "either" else way.rstrip("?"))  # fmt: skip
         if unset:

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.taps import rules
-from server.taps.rules import Passage, directed, settled
+from server.taps.rules import Bounds, Passage, directed, settled
 
+HOUR = 3600_000
 NOON = 1_795_000_000_000
 
 
@@ -25,7 +26,29 @@ NOON = 1_795_000_000_000
     ],
 )
 def test_a_tap_is_filed_under_the_best_time_there_is(at, clock, guess, expected) -> None:
-    assert settled(at, clock, received=NOON, guess=guess) == expected
+    found = settled(at, clock, received=NOON, guess=guess)
+    assert (found.at, found.clock) == expected
+
+
+@pytest.mark.parametrize(
+    ("guess", "earliest", "latest", "expected"),
+    [
+        (None, NOON - HOUR, NOON - HOUR // 2, (NOON - HOUR // 2, NOON - HOUR, NOON - HOUR // 2)),
+        (None, NOON - HOUR, None, (NOON, NOON - HOUR, NOON)),  # it cannot be from after its receipt
+        (None, None, NOON - HOUR, (NOON - HOUR, None, NOON - HOUR)),
+        (NOON - 5000, NOON - HOUR, None, (NOON - 5000, NOON - HOUR, NOON - 5000)),
+        (NOON - 5000, NOON - HOUR, NOON - 9000, (NOON - 9000, NOON - HOUR, NOON - 9000)),
+        (None, NOON + HOUR, NOON + 2 * HOUR, (NOON, None, NOON)),  # bounds from the future were made by a wrong clock
+    ],
+)
+def test_an_untrusted_tap_is_filed_as_late_as_it_can_have_been(guess, earliest, latest, expected) -> None:
+    found = settled(0, "unsynced", received=NOON, guess=guess, bounds=Bounds(earliest, latest))
+    assert (found.at, found.bounds.earliest, found.bounds.latest, found.clock) == (*expected, "unsynced")
+
+
+def test_bounds_that_contradict_each_other_are_not_mixed() -> None:
+    assert Bounds(5, 9).within(Bounds(7, 12)) == Bounds(7, 9)
+    assert Bounds(5, 9).within(Bounds(10, 12)) == Bounds(5, 9)
 
 
 def ways(*passages: tuple[int, str]) -> list[str]:

@@ -40,9 +40,19 @@ def test_every_example_is_a_message_of_its_channel() -> None:
 def test_every_kind_and_struct_is_documented() -> None:
     document: dict[str, Any] = yaml.safe_load((DOCS / "asyncapi.yaml").read_text("utf-8"))
     assert set(document["channels"]) == {str(kind) for kind in wire.Kind}
-    assert {"Taps", "Tap", "Stored", "State", "ReaderState", "Resync", "Announce", "ListPart", "Locked"} <= set(
-        document["components"]["schemas"]
-    )
+    assert {
+        "Taps",
+        "Tap",
+        "Stored",
+        "State",
+        "ReaderState",
+        "Resync",
+        "Announce",
+        "ListPart",
+        "Locked",
+        "Gone",
+        "Now",
+    } <= set(document["components"]["schemas"])
 
 
 def test_the_page_about_the_wire_names_every_kind_and_field() -> None:
@@ -56,6 +66,8 @@ def test_the_page_about_the_wire_names_every_kind_and_field() -> None:
         wire.Resync,
         wire.Locked,
         wire.ListPart,
+        wire.Gone,
+        wire.Now,
     ):
         for field in msgspec.structs.fields(struct):
             assert f"`{field.name}`" in page, f"docs/wire.md does not explain {struct.__name__}.{field.name}"
