@@ -1,12 +1,15 @@
 """Real services for tests: PostgreSQL, mosquitto, ports. Started as children, stopped with the test."""
 
 import contextlib
+import itertools
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from glob import glob
 from pathlib import Path
 from types import TracebackType
@@ -23,11 +26,25 @@ def missing(program: str) -> None:
     pytest.skip(message)
 
 
+def _ports() -> Iterator[int]:
+    """Below those that the kernel gives to connections, and for each worker of pytest-xdist others: a port that was
+    found free is still free when its server starts."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(12_000 + worker % 4 * 5_000, 17_000 + worker % 4 * 5_000)
+    at = random.randrange(len(ports))  # another run beside this one begins elsewhere
+    return itertools.cycle([*ports[at:], *ports[:at]])
+
+
+PORTS = _ports()
+
+
 def free_port() -> int:
     """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    for port in PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("there is always a next port")
 
 
 def wait_for_port(port: int, *, seconds: float = 15) -> None:
@@ -55,7 +72,8 @@ def migrate(url: str) -> None:
 
 
 def _key() -> str:
-    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"gatebell-test-{os.getuid()}.key"
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")  # two would make the same file at the same moment
+    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"gatebell-test-{os.getuid()}-{worker}.key"
     return str(path)
 
 

@@ -58,7 +58,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Proof:
-    """What one tap proved: `card` is the one that the message names, as far as it can be read, else the touched one."""
+    """What a tap proved; `card` is the one that the message names if the reader can have seen it, else the touched."""
 
     shown: Shown
     verdict: Verdict
@@ -82,6 +82,11 @@ class _Named:
         return f"iso14443a:{self.uid.hex().upper()}"
 
     @property
+    def agrees(self) -> bool:
+        """Whether the reader can have seen this card: its number, or one that is another at each reading."""
+        return self.shown.card == self.text or rules.RANDOM.fullmatch(self.shown.card) is not None
+
+    @property
     def claim(self) -> Claim:
         """Its counter as a number."""
         return Claim(int.from_bytes(self.counter, "little"), self.shown.at, self.shown.timed)
@@ -96,7 +101,7 @@ def judged(session: Session, school_id: str, taps: Iterable[Shown], held: Mappin
             found[tap.tap_id] = Proof(tap, read, held.get(tap.card))
         else:
             named.append(read)
-    return found | _verified(session, school_id, named)
+    return found | _verified(session, school_id, named, held)
 
 
 def _is_concerned(tap: Shown, touched: Held | None) -> bool:
@@ -118,10 +123,12 @@ def _read(school_id: str, tap: Shown) -> _Named | Verdict:
         return Verdict.MALFORMED
     except sun.WrongMac:
         return Verdict.MAC
-    return named if tap.card == named.text or rules.RANDOM.fullmatch(tap.card) else Verdict.OTHER
+    return named
 
 
-def _verified(session: Session, school_id: str, named: Sequence[_Named]) -> dict[uuid.UUID, Proof]:
+def _verified(
+    session: Session, school_id: str, named: Sequence[_Named], held: Mapping[str, Held]
+) -> dict[uuid.UUID, Proof]:
     if not named:
         return {}
     found = session.execute(_LOCK, {"school": school_id, "cards": sorted({each.text for each in named})})
@@ -135,7 +142,8 @@ def _verified(session: Session, school_id: str, named: Sequence[_Named]) -> dict
         if verdict is None:
             genuine.append(each)
         else:
-            proofs[each.shown.tap_id] = Proof(each.shown, verdict, _held(row) if row else None)
+            card = _held(row) if row and each.agrees else held.get(each.shown.card)
+            proofs[each.shown.tap_id] = Proof(each.shown, verdict, card)
     return proofs | _counted(session, school_id, genuine, cards)
 
 
@@ -144,16 +152,21 @@ def _held(row: Any) -> Held:
 
 
 def _fault(school_id: str, named: _Named, row: Any) -> Verdict | None:
-    """Why it is not this card's message; None when it is."""
+    """Why it is not this card's message; None when it is.
+
+    What another key hid opens by chance, once in 256 times, to some UID: a name means nothing before its MAC is right.
+    """
     if row is None:
-        return Verdict.UNKNOWN
+        return Verdict.UNKNOWN if named.agrees else Verdict.MAC
     message = named.message
     by_lrp = len(message.picc) == sun.PICC_LRP
     if message.layout != row.layout or (message.picc and by_lrp != (row.mode == "LRP")):
         return Verdict.MALFORMED
     key = sunkeys.file_key(school_id, named.uid, row.version)
     mac = sun.mac_of(row.mode, key, named.uid, named.counter, message.covered)
-    return None if hmac.compare_digest(mac, message.mac) else Verdict.MAC
+    if not hmac.compare_digest(mac, message.mac):
+        return Verdict.MAC
+    return None if named.agrees else Verdict.OTHER
 
 
 def _counted(

@@ -81,10 +81,16 @@ def fault(kind: Kind, after: int = 0, *, seconds: float = 6000) -> str:
     return f'{{"at": {START + after}, "reader": "east-in", "fault": "{kind}", "seconds": {seconds}}}'
 
 
-def hear(port: Path, profile: str, wanted: int, seconds: float = 10) -> list[Value]:
-    """What a reader of this profile makes of a port until it has `wanted` cards."""
+def hear(
+    port: Path, profile: str, wanted: int, seconds: float = 10, *, until: Callable[[], bool] = lambda: True
+) -> list[Value]:
+    """What a reader of this profile makes of a port until it has `wanted` cards, and something is so."""
     values: list[Value] = []
-    _listen(port, profile, values, lambda: sum(isinstance(value, Card) for value in values) >= wanted, seconds)
+
+    def enough() -> bool:
+        return sum(isinstance(value, Card) for value in values) >= wanted and until()
+
+    _listen(port, profile, values, enough, seconds)
     return values
 
 

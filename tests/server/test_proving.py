@@ -11,7 +11,7 @@ from flask import Flask
 from gateway import wire
 from server import cli, config, pipeline, settings
 from server.attendance.models import PupilDay
-from server.cards import rules, service
+from server.cards import rules, service, sun, sunkeys, sunlink
 from server.cards.models import Card, CardState, ProvingCard, SunReading
 from server.cards.sunlink import Layout
 from server.db import db, transaction
@@ -124,6 +124,24 @@ def test_what_is_refused_is_kept_and_shown_and_nobody(pupils, card, name) -> Non
     assert (odd(), last_counter()) == ([kind], -1)
     take(tapped(2, "07:42", card, card.url(6)))  # and the card itself is as good as before
     assert holders() == [None, pupils[0]]
+
+
+@pytest.mark.parametrize("mode", ["AES", "LRP"])
+def test_what_foreign_keys_hid_is_a_wrong_mac_whoever_it_seems_to_name(pupils, mode) -> None:
+    card, foreign = enrolled(pupils[0], mode=mode), ntag.of_school("erzhong", mode=mode)
+    seeming = next(url for url in iter(foreign.url, "") if seems_to_name(url))  # one in 256
+    take(tapped(1, "07:41", card, seeming), *(tapped(2 + n, "07:42", card, foreign.url()) for n in range(300)))
+    assert (set(gate.rows(SunReading, "verdict")), set(odd())) == ({"mac"}, {"mac"})
+    assert set(gate.rows(SunReading, "card_id")) == set(gate.rows(ProvingCard, "card_id"))  # the touched card's affair
+    assert (set(holders()), last_counter()) == ({None}, -1)
+
+
+def seems_to_name(url: str) -> bool:
+    """Whether it opens, with the keys of the school that it is not for, to what looks like a UID."""
+    try:
+        return bool(sun.opened(sunkeys.meta_key("mingde"), sunlink.parsed(url).picc))
+    except sun.WrongMac:
+        return False
 
 
 def test_a_message_is_good_once_at_whatever_gate(pupils, card) -> None:
