@@ -13,10 +13,11 @@ from server import clock, settings
 from server.accounts import guard
 from server.attendance import boarding
 from server.db import db, transaction
-from server.policies import service
+from server.policies import pairs, service
 from server.policies.words import POLICIES, Shown
 
 bp = Blueprint("policies", __name__, template_folder="templates")
+bp.add_app_template_filter(pairs.words, "pair_words")
 
 
 @bp.get("/settings")
@@ -99,12 +100,15 @@ def _one(policy: Shown, *, error: service.BadField | None = None) -> str:
 @bp.app_template_filter()
 def setting_words(value: Any, line: service.Line) -> str:
     """A value as people say it."""
-    if line.sort == "yes":
-        return _("yes") if value else _("no")
-    if line.sort == "time":
-        return f"{value // 60:02}:{value % 60:02}"
-    if line.sort == "weekday":
-        return weekday_words()[int(value)]
+    written = {
+        "yes": lambda: _("yes") if value else _("no"),
+        "time": lambda: f"{value // 60:02}:{value % 60:02}",
+        "weekday": lambda: weekday_words()[int(value)],
+        "choice": lambda: str(line.words.choices.get(str(value), value)),
+        "pairs": lambda: pairs.words(value) or _("none"),
+    }
+    if line.sort in written:
+        return written[line.sort]()
     if isinstance(value, list | tuple):
         return ", ".join(str(each) for each in value) or _("none")
     return f"{value} {line.words.unit}".strip()

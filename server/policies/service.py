@@ -6,8 +6,9 @@ import enum
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
+import msgspec
 from flask_babel import gettext as _
 from sqlalchemy import select
 
@@ -20,6 +21,7 @@ from server.db import db
 from server.errors import NotAllowed, NotFound, Refused
 from server.people import service as people
 from server.people.models import Pupil
+from server.policies import pairs
 from server.policies.words import FIELDS, POLICIES, Field, Shown
 from server.schools.models import School, SchoolPolicy
 
@@ -39,7 +41,7 @@ class BadField(Refused):
 
 @dataclass(frozen=True)
 class Line:
-    """One setting of a page; `sort` is yes, number, time, weekday, choice or words."""
+    """One setting of a page; `sort` is yes, number, time, weekday, choice, words or pairs."""
 
     key: str
     words: Field
@@ -49,6 +51,7 @@ class Line:
     least: int | None = None
     most: int | None = None
     choices: tuple[str, ...] = ()
+    type_: Any = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ def _line(kind: type[Any], field: "dataclasses.Field[Any]", now: Any, default: A
         least=limits.get("least"),
         most=limits.get("most"),
         choices=tuple(str(each) for each in type_) if _is_enum(type_) else (),
+        type_=type_,
     )
 
 
@@ -113,6 +117,8 @@ def _sort(name: str, type_: Any) -> str:
         return "yes"
     if _is_enum(type_):
         return "choice"
+    if get_origin(type_) is dict:
+        return "pairs"
     if type_ is int:
         return "weekday" if name.endswith("weekday") else "number"
     return "words"
@@ -131,7 +137,7 @@ def change(user: User, policy: Shown, form: Mapping[str, str]) -> int:
     new = {}
     for line in lines(school, policy.kind, since):
         value = read(line, form.get(line.key, ""))
-        if value != line.value:
+        if value != _as_read(line):
             new[line.key] = value
     if not new:
         return 0
@@ -141,6 +147,10 @@ def change(user: User, policy: Shown, form: Mapping[str, str]) -> int:
     again = calendar.past(today, since, today) if policy.judges else []
     calendar.touched(session, school.id, again)
     return len(again)
+
+
+def _as_read(line: Line) -> Any:
+    return msgspec.to_builtins(line.value) if line.sort == "pairs" else line.value
 
 
 def _plain(new: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,6 +178,8 @@ def read(line: Line, text: str) -> Any:
         return type(line.default)(text)
     if line.sort == "words":
         return _words(line, text)
+    if line.sort == "pairs":
+        return _pairs(line, text)
     return _number(line, text)
 
 
@@ -178,6 +190,15 @@ def _words(line: Line, text: str) -> Any:
         return text
     parts = (part.strip() for part in text.replace("，", ",").replace("、", ",").split(","))
     return tuple(part for part in parts if part)
+
+
+def _pairs(line: Line, text: str) -> Any:
+    if len(text) > MOST_WORDS:
+        raise BadField(line.key, _("At most %(n)s characters.", n=MOST_WORDS))
+    try:
+        return pairs.read(text, line.type_)
+    except (ValueError, msgspec.ValidationError):
+        raise BadField(line.key, _("Write name = value, with commas between, as the hint shows.")) from None
 
 
 def _number(line: Line, text: str) -> int:

@@ -1,6 +1,7 @@
 """Every policy that staff may change, and what each of its settings means. A new policy is one line in POLICIES."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask_babel import lazy_gettext as _
@@ -8,8 +9,15 @@ from flask_babel import lazy_gettext as _
 from server.absence.rules import AbsencePolicy
 from server.attendance.rules import Policy as DayPolicy
 from server.calendar.rules import BoardingPolicy
-from server.gates.rules import SelfTestPolicy
+from server.cards.rules import Policy as ProofPolicy
+from server.gates.rules import ExitPolicy, SelfTestPolicy
+from server.leave.rules import LeavePolicy
+from server.leavedesk.rules import WarningPolicy
 from server.notify.rules import GatePolicy
+from server.oddities.rules import Policy as OddPolicy
+from server.register.rules import RegisterPolicy
+from server.reports.rules import Policy as ReportPolicy
+from server.rollcall.rules import DeskPolicy
 
 
 @dataclass(frozen=True)
@@ -24,11 +32,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class Field:
-    """What a setting is called, what it does, and its unit."""
+    """What a setting is called, what it does, its unit, and what its choices are called."""
 
     name: Any
     meaning: Any
     unit: Any = ""
+    choices: Mapping[str, Any] = field(default_factory=dict)
 
 
 POLICIES = (
@@ -38,10 +47,18 @@ POLICIES = (
     Shown(
         AbsencePolicy, _("Absence alerts"), _("When families are asked where a child is, and when somebody looks first")
     ),
+    Shown(RegisterPolicy, _("Class registers"), _("When an open register is reminded of, who may still correct it")),
+    Shown(LeavePolicy, _("Leave"), _("Who may approve how many days")),
+    Shown(WarningPolicy, _("Away often"), _("After how many days away somebody should ask")),
+    Shown(ExitPolicy, _("Going out"), _("Whether a gate shows red to who may not leave yet")),
+    Shown(OddPolicy, _("Odd uses of cards"), _("What nobody can do with a card of their own")),
+    Shown(ProofPolicy, _("Cards that prove themselves"), _("What counts when a message comes late")),
+    Shown(DeskPolicy, _("Visitors"), _("How long their names are kept")),
+    Shown(ReportPolicy, _("Codes of the register"), _("Which letters stand in registers, and what they count as")),
     Shown(SelfTestPolicy, _("Self-test of the gates"), _("Whether gates are tried before the first bell")),
 )
 
-_MINUTES, _PER_CENT = _("minutes"), _("per cent")
+_MINUTES, _DAYS, _PER_CENT = _("minutes"), _("days"), _("per cent")
 FIELDS = {
     "attendance.Policy.grace": Field(
         _("Grace"), _("Who comes so many minutes after the bell is still on time."), _MINUTES
@@ -123,5 +140,103 @@ FIELDS = {
     ),
     "gates.SelfTestPolicy.minutes_before_bell": Field(
         _("How long before"), _("So long before the first bell the gates are tested."), _MINUTES
+    ),
+    "register.RegisterPolicy.remind_after": Field(
+        _("Remind after"),
+        _("A register that is still open so long after the bell stands on Today. 0: nobody is reminded."),
+        _MINUTES,
+    ),
+    "register.RegisterPolicy.forgetters": Field(
+        _("Forgotten taps"), _("Who forgot the card so often within seven days is on the list.")
+    ),
+    "register.RegisterPolicy.correct_days": Field(
+        _("Correct back"), _("So far back teachers may correct a day; the office may always."), _DAYS
+    ),
+    "leave.LeavePolicy.teacher_days": Field(
+        _("Class teacher"), _("So many school days a class teacher may approve."), _DAYS
+    ),
+    "leave.LeavePolicy.grade_head_days": Field(
+        _("Head of grade"), _("So many school days a head of grade may approve."), _DAYS
+    ),
+    "leave.LeavePolicy.office_days": Field(
+        _("Office"), _("So many school days the office may approve; longer leave is for the head of the school."), _DAYS
+    ),
+    "leave.LeavePolicy.wait_minutes": Field(
+        _("Waiting too long"), _("A request that nobody has decided for so long stands on Today."), _MINUTES
+    ),
+    "leave.LeavePolicy.link_days": Field(
+        _("Link for families"), _("For so long a guardian can ask with the link that was texted."), _DAYS
+    ),
+    "leavedesk.WarningPolicy.first": Field(_("First look"), _("Away for so many school days in a row."), _DAYS),
+    "leavedesk.WarningPolicy.second": Field(_("Second look"), _("Away for so many school days in a row."), _DAYS),
+    "leavedesk.WarningPolicy.third": Field(_("Third look"), _("Away for so many school days in a row."), _DAYS),
+    "leavedesk.WarningPolicy.fourth": Field(_("Fourth look"), _("Away for so many school days in a row."), _DAYS),
+    "leavedesk.WarningPolicy.today_from": Field(
+        _("On Today from"), _("From so many days in a row on it stands on Today, before that in the list alone."), _DAYS
+    ),
+    "leavedesk.WarningPolicy.same_weekday": Field(
+        _("Same weekday"), _("Away on the same weekday so often within five weeks."), _("times")
+    ),
+    "leavedesk.WarningPolicy.sick_days": Field(
+        _("Ill often"), _("Ill on so many days within the time below, in more than one stretch."), _DAYS
+    ),
+    "leavedesk.WarningPolicy.sick_within": Field(
+        _("Ill within"), _("The school days over which days of illness are counted."), _DAYS
+    ),
+    "gates.ExitPolicy.strict_exits": Field(
+        _("Only with permission"),
+        _("In school hours the gate shows red to a pupil who goes out without leave or pass. The guard decides."),
+    ),
+    "gates.ExitPolicy.free_break": Field(
+        _("Free break"),
+        _("Between two sessions with so long a break pupils may go out, as at noon. 1440: never."),
+        _MINUTES,
+    ),
+    "oddities.Policy.gates_seconds": Field(
+        _("Two gates"), _("One card at two gates within so short a time is odd. 0 switches it off."), _("seconds")
+    ),
+    "oddities.Policy.between": Field(
+        _("Longer or shorter walks"), _("Seconds between two gates, as in gate-1+gate-3 = 300.")
+    ),
+    "oddities.Policy.in_in": Field(
+        _("In twice"), _("In again without having gone out. Switch it off where an exit has no reader.")
+    ),
+    "oddities.Policy.after_leaving": Field(
+        _("Back after lessons"), _("In after having gone out, when this pupil\u2019s lessons are over.")
+    ),
+    "oddities.Policy.together_ms": Field(
+        _("Two cards at once"),
+        _(
+            "Cards of two pupils at one reader within so short a time: one may carry the other\u2019s."
+            " 0 switches it off."
+        ),
+        _("thousandths of a second"),
+    ),
+    "oddities.Policy.together_days": Field(
+        _("More than chance"), _("The same two on so many of the last 30 days stand on Today."), _DAYS
+    ),
+    "cards.Policy.count_late": Field(
+        _("Count late messages"),
+        _("A genuine message that comes after a newer one of the same card still says that the pupil was there."),
+    ),
+    "rollcall.DeskPolicy.keep_days": Field(
+        _("Keep visitors"), _("After so long a visitor\u2019s name and purpose are deleted."), _DAYS
+    ),
+    "reports.Policy.codes": Field(
+        _("Set of codes"),
+        _("The letters that stand for each session."),
+        choices={"cn": _("Chinese schools"), "en-dfe": _("England, DfE 2024")},
+    ),
+    "reports.Policy.register_open": Field(
+        _("Register open"),
+        _("Who comes later than this after the bell gets the code for \u201cafter closing\u201d."),
+        _MINUTES,
+    ),
+    "reports.Policy.own": Field(
+        _("Own codes"),
+        _(
+            "Name = code and what it counts as (attend, authorised, unauthorised, not_counted), as in"
+            " trip = G attend, late = V attend."
+        ),
     ),
 }

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import select
 
@@ -18,7 +19,10 @@ from server.calendar.models import StaleDay
 from server.calendar.rules import BoardingPolicy
 from server.db import db
 from server.notify.rules import GatePolicy
+from server.oddities import rules as oddities
+from server.policies import pairs
 from server.policies.words import FIELDS, POLICIES
+from server.reports import rules as reports
 from server.schools.models import School
 from tests import sample
 from tests.server.site import Site, Visitor
@@ -45,6 +49,7 @@ def values(kind: type[Any], **changes: str) -> dict[str, str]:
     written = {name: "yes" if value is True else "no" if value is False else value for name, value in fields.items()}
     if kind is BoardingPolicy:
         written |= {"timetables": "", "return_minute": "18:20"}
+    written |= {name: pairs.words(value) for name, value in fields.items() if isinstance(value, dict)}
     return {name: str(value) for name, value in written.items()} | {"of": settings.name_of(kind)} | changes
 
 
@@ -121,6 +126,35 @@ def test_what_judges_no_day_touches_none_and_sending_the_same_again_changes_noth
         assert not settings.policy("mingde", GatePolicy).departures
         assert len(settings.history("mingde", GatePolicy)) == 1
         assert db.session.scalars(select(StaleDay)).all() == []
+
+
+def test_a_setting_for_each_of_several_names_is_written_as_pairs(site: Site, office: Visitor) -> None:
+    own = {"trip": {"code": "G", "counts_as": "attend"}, "late": {"code": "V", "counts_as": "unauthorised"}}
+    answer = office.post("/settings", **values(reports.Policy, own="trip = G attend，late = V unauthorised"))
+    assert answer.status_code == 303
+    assert office.post("/settings", **values(oddities.Policy, between="gate-1+gate-3 = 300")).status_code == 303
+    with site.app.app_context():
+        assert msgspec.to_builtins(settings.policy("mingde", reports.Policy).own) == own
+        assert settings.policy("mingde", oddities.Policy).between == {"gate-1+gate-3": 300}
+        assert len(settings.history("mingde", reports.Policy)) == 1
+    assert "trip = G attend, late = V unauthorised" in office.text("/settings?of=reports.Policy")
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "text"),
+    [
+        (reports.Policy, "own", "trip"),
+        (reports.Policy, "own", "trip = G"),
+        (reports.Policy, "own", "trip = G perhaps"),
+        (reports.Policy, "own", "nothing = G attend"),
+        (reports.Policy, "own", "trip = TOOLONG attend"),
+        (oddities.Policy, "between", "gate-1+gate-3 = far"),
+        (oddities.Policy, "between", "= 3"),
+    ],
+)
+def test_pairs_that_cannot_be_are_refused_at_their_field(office: Visitor, kind: type, field: str, text: str) -> None:
+    answer = office.post("/settings", **values(kind, **{field: text}))
+    assert answer.status_code == 422 and f'id="why-{field}"' in answer.get_data(as_text=True)
 
 
 def test_boarders_are_set_with_commas_a_weekday_and_a_time(site: Site, office: Visitor) -> None:
