@@ -36,6 +36,7 @@ def test_nobody_listening_is_no_error(tmp_path: Path) -> None:
 
 def test_the_socket_of_a_killed_process_is_cleared_away(tmp_path: Path) -> None:
     killed = Listener(tmp_path)
+    killed.path.parent.mkdir(exist_ok=True)  # not the run folder where that has a long name
     killed.socket.bind(str(killed.path))
     killed.socket.close()
     wake.notify(tmp_path)
