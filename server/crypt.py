@@ -4,9 +4,11 @@ One 32-byte secret (config `secrets.key_file`) gives them all by HKDF: to encryp
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
+import tempfile
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -47,9 +49,22 @@ def load_file(path: Path) -> None:
 def _read(path: Path) -> bytes:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(base64.b64encode(os.urandom(32)).decode() + "\n")
+        _make(path)
     return path.read_bytes().strip()
+
+
+def _make(path: Path) -> None:
+    """A new secret appears whole or not at all: of two processes that start together, both use the first one's."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(base64.b64encode(os.urandom(32)).decode() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(name, path)
+    finally:
+        os.unlink(name)
 
 
 def seal(text: str) -> str:
