@@ -45,9 +45,20 @@ class Doubtful:
 
 @dataclass(frozen=True)
 class Accepted:
-    """The provider has the text; `reference` is its own number for it, if it gave one."""
+    """The provider has the text; `reference` is its own number for it, if it gave one.
+
+    A text that went out in several messages may have a number for each: `parts`, in their order. It is delivered
+    when all of them are, and failed when one is.
+    """
 
     reference: str | None = None
+    parts: Sequence[str] = ()
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Every number by which a receipt may name this text, each once."""
+        whole = () if self.reference is None else (self.reference,)
+        return tuple(dict.fromkeys(number for number in (*self.parts, *(() if self.parts else whole)) if number))
 
 
 @dataclass(frozen=True)
