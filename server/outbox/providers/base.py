@@ -57,8 +57,7 @@ class Accepted:
     @property
     def references(self) -> tuple[str, ...]:
         """Every number by which a receipt may name this text, each once."""
-        whole = () if self.reference is None else (self.reference,)
-        return tuple(dict.fromkeys(number for number in (*self.parts, *(() if self.parts else whole)) if number))
+        return tuple(dict.fromkeys(number for number in (self.parts or (self.reference,)) if number))
 
 
 @dataclass(frozen=True)
@@ -117,6 +116,7 @@ class Forged(Exception):
 
 
 # Keeps what was brought, and returns only when it is committed: then the provider may be told that we have it.
+# Whatever it raises means that it was not kept: leave it unacknowledged, or bring it again. For any thread.
 Sink = Callable[[Brought], None]
 
 
