@@ -52,12 +52,13 @@ def hold(text: Brief, others: Iterable[Brief], limits: Limits, now: dt.datetime)
     theirs = [other for other in others if other.id != text.id and other.recipient == text.recipient]
     if text.attempts == 0 and any(_overtakes(other, text) for other in theirs):
         return Hold(TextState.SUPPRESSED, Held.OVERTAKEN)
+    if why := too_many(text, theirs, limits, now):
+        return Hold(TextState.SUPPRESSED, why)
     if any(_in_flight(other, text, now) for other in theirs):
         return Hold(TextState.QUEUED, None, SOON)
     if any(_comes_first(other, text, now) for other in theirs):
         return Hold(TextState.QUEUED, None, LOOK_AGAIN)
-    why = too_many(text, theirs, limits, now)
-    return Hold(TextState.SUPPRESSED, why) if why else None
+    return None
 
 
 def _overtakes(other: Brief, text: Brief) -> bool:
