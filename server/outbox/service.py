@@ -13,7 +13,7 @@ from server import clock, crypt
 from server.db import db, insert_new, new_id, table
 from server.outbox import rules, segments
 from server.outbox.models import OutboxText, PhoneText, Receipt
-from server.outbox.rules import Lane, TextState
+from server.outbox.rules import Held, Lane, TextState
 
 _text = table(OutboxText)
 NEWEST = 1000  # texts of a day that latency() looks at
@@ -103,6 +103,13 @@ def counts(school_id: str, day: dt.date) -> dict[TextState, int]:
     """How many texts of a day are in each state."""
     of_day = select(OutboxText.state, func.count()).where(OutboxText.school_id == school_id, OutboxText.day == day)
     return {TextState(state): count for state, count in db.session.execute(of_day.group_by(OutboxText.state))}
+
+
+def held(school_id: str, day: dt.date) -> dict[Held, int]:
+    """How many texts of a day are held, by the reason."""
+    of_day = select(OutboxText.held, func.count()).where(OutboxText.school_id == school_id, OutboxText.day == day)
+    counted = db.session.execute(of_day.where(OutboxText.held.is_not(None)).group_by(OutboxText.held))
+    return {Held(why): count for why, count in counted if why}
 
 
 def latency(school_id: str, day: dt.date) -> Latency:
