@@ -19,14 +19,18 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from server import clock, config, create_app, crypt, link
+from server.absence import rules as absence
 from server.calendar import service as calendar
 from server.calendar.models import Term
 from server.db import db
 from server.gates import access, authority, credentials
+from server.notify import caretakers
+from server.notify import rules as gate_texts
 from server.outbox import providers
 from server.schools.models import School
 
 ANSWER = 5.0  # seconds that a broker may take to answer
+WORDINGS = sorted(gate_texts.wordings() | absence.WORDINGS | caretakers.WORDINGS)  # what providers need templates for
 HORIZON = timedelta(days=14)  # a school without a school day in it has no term, or no bells
 
 
@@ -121,7 +125,8 @@ def _providers(settings: config.Config) -> Iterator[str]:
         yield 'outbox.providers is empty: no family gets a text; name a provider, as in ["kannel"]'
     try:
         for provider in providers.opened(settings):
-            yield from (f"provider {provider.name}: {problem}" for problem in provider.check())
+            found = (*provider.check(), *provider.lacks(WORDINGS))
+            yield from (f"provider {provider.name}: {problem}" for problem in found)
     except config.ConfigError as error:
         yield str(error)
 

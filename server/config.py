@@ -13,6 +13,8 @@ import msgspec
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Some = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
+Amount = Annotated[float, msgspec.Meta(ge=0)]
+Rate = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class ConfigError(ValueError):
@@ -75,12 +77,26 @@ class Web(Section, frozen=True):
     proxies: Natural = 0  # reverse proxies in front whose X-Forwarded-For may be believed
 
 
+class Limits(Section, frozen=True):
+    """How many texts are too many; 0 sets no limit. Money is in the currency of the price, per school and day."""
+
+    pupil_per_hour: Natural = 12  # about one pupil to one number: a stuck reader cannot send 500 texts
+    wording_per_day: Natural = 40  # of one wording to one number; operators stop at about 50
+    number_per_day: Natural = 60
+    price_per_message: Amount = 0.05
+    money_per_day: Amount = 0.0  # then notices wait, and the office is told; gate and alert texts go on
+    hard_money_per_day: Amount = 0.0  # then all texts wait; 0: twice money_per_day
+
+
 class Outbox(Section, frozen=True):
     """Who sends: providers in order of preference (their settings stand in [providers.<name>]); none: texts wait."""
 
     providers: tuple[str, ...] = ()
     senders: Some = 4
     callback_secret_file: str = ""
+    per_second: dict[str, Rate] = {}  # texts that a provider's account may be given, by all senders together
+    weights: dict[str, Natural] = {}  # shares of the providers; none: the first takes all that it can
+    limits: Limits = Limits()
 
 
 class Secrets(Section, frozen=True):

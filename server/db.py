@@ -1,6 +1,7 @@
 """The database session of all server processes: SQLite or PostgreSQL by URL, one transaction() for every writer."""
 
 import fcntl
+import json
 import secrets
 import uuid
 from collections.abc import Iterator
@@ -93,6 +94,19 @@ class EncryptedBytes(TypeDecorator[bytes]):
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> bytes | None:
         return None if value is None else crypt.unseal_bytes(value)
+
+
+class EncryptedJson(TypeDecorator[dict[str, str]]):
+    """Named words of any length, encrypted together."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: dict[str, str] | None, dialect: Dialect) -> str | None:
+        return None if value is None else crypt.seal(json.dumps(value, ensure_ascii=False))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> dict[str, str] | None:
+        return None if value is None else json.loads(crypt.unseal(value))
 
 
 def new_id() -> uuid.UUID:

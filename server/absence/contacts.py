@@ -60,8 +60,8 @@ def ask(session: Session, school: School, case: AbsenceCase, place: int, contact
     step.recipient = crypt.look_up(contact.phone)
     session.add(step)
     pupil, time = session.get_one(Pupil, case.pupil_id), f"{clock.local(now, school.timezone):%H:%M}"
-    words = rules.body(ALERT, name=pupil.name, time=time, sign=school.sign, locale=contact.locale)
-    outbox.enqueue(session, [_text(case, contact, ALERT, words, now)])
+    said = _Said(ALERT, pupil.name, time, school.sign)
+    outbox.enqueue(session, [_text(case, contact, ALERT, said, now)])
 
 
 def take_back(session: Session, school: School, case: AbsenceCase, wording: str, at: datetime, now: datetime) -> None:
@@ -72,12 +72,9 @@ def take_back(session: Session, school: School, case: AbsenceCase, wording: str,
     told = {step.guardian_id for step in asked if step.recipient not in spared} - answered
     people = session.scalars(select(Guardian).where(Guardian.id.in_(told), Guardian.phone.is_not(None))).all()
     pupil, time = session.get_one(Pupil, case.pupil_id), f"{clock.local(at, school.timezone):%H:%M}"
-    texts = []
-    for guardian in people:
-        contact = Contact(guardian.id, guardian.phone or "", guardian.locale)
-        words = rules.body(wording, name=pupil.name, time=time, sign=school.sign, locale=contact.locale)
-        texts.append(_text(case, contact, CORRECTION, words, now))
-    outbox.enqueue(session, texts)
+    said = _Said(wording, pupil.name, time, school.sign)
+    contacts = [Contact(guardian.id, guardian.phone or "", guardian.locale) for guardian in people]
+    outbox.enqueue(session, [_text(case, contact, CORRECTION, said, now) for contact in contacts])
 
 
 def _cancelled(session: Session, case: AbsenceCase, now: datetime) -> frozenset[str]:
@@ -94,7 +91,20 @@ def _cancelled(session: Session, case: AbsenceCase, now: datetime) -> frozenset[
     return frozenset(session.scalars(stopped.returning(OutboxText.recipient)))
 
 
-def _text(case: AbsenceCase, contact: Contact, kind: str, body: str, now: datetime) -> outbox.NewText:
+@dataclass(frozen=True)
+class _Said:
+    """Which of our texts, about whom, at what time, by whom."""
+
+    wording: str
+    name: str
+    time: str
+    sign: str
+
+    def body(self, locale: str) -> str:
+        return rules.body(self.wording, name=self.name, time=self.time, sign=self.sign, locale=locale)
+
+
+def _text(case: AbsenceCase, contact: Contact, kind: str, said: _Said, now: datetime) -> outbox.NewText:
     return outbox.NewText(
         school_id=case.school_id,
         pupil_id=case.pupil_id,
@@ -104,10 +114,11 @@ def _text(case: AbsenceCase, contact: Contact, kind: str, body: str, now: dateti
         n=case.n,
         phone=contact.phone,
         lane=Lane.ALERT,
-        wording=kind,
-        body=body,
+        wording=said.wording,
+        body=said.body(contact.locale),
         event_at=now,
         expires_at=now + FRESH,
+        values=rules.values(name=said.name, time=said.time),
     )
 
 

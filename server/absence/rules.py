@@ -195,8 +195,15 @@ EN = {
 }
 
 
+WORDINGS = frozenset(ZH)
+
+
 def body(wording: str, *, name: str, time: str, sign: str, locale: str) -> str:
     """The text with its sign."""
     words = EN if locale.lower().startswith("en") else ZH
-    plain = " ".join(name.replace("【", " ").replace("】", " ").split())
-    return f"【{sign}】{words[wording].format(name=plain, time=time)}"
+    return f"【{sign}】{words[wording].format(**values(name=name, time=time))}"
+
+
+def values(*, name: str, time: str) -> dict[str, str]:
+    """What stands in the placeholders, without the brackets by which operators find the sign."""
+    return {"name": " ".join(name.replace("【", " ").replace("】", " ").split()), "time": time}

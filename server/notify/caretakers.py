@@ -16,6 +16,7 @@ from server.outbox.rules import Lane
 from server.schools.models import School
 
 FAULT, MENDED = "gate_fault", "gate_mended"
+WORDINGS = frozenset((FAULT, MENDED))
 LASTS = timedelta(hours=3)  # after that a text about a gate is no news any more
 
 
@@ -65,21 +66,28 @@ def _text(
         body=body(school, person.locale, fault, gates=gates, every=every),
         event_at=fault.mended_at or fault.seen_at,
         expires_at=now + LASTS,
+        values=values(school, person.locale, fault, gates=gates, every=every),
     )
+
+
+def values(school: School, locale: str, fault: GateFault, *, gates: Iterable[str], every: bool) -> dict[str, str]:
+    """The placeholders in the caretaker's language: gate, fault, remedy; since when it works again."""
+    with force_locale(locale):
+        said = words.of_fault(fault.part, fault.found)
+        if fault.part == rules.ANSWER and every:
+            said = words.of_fault(fault.part, rules.UNASKED)
+        at = f"{clock.local(fault.mended_at, school.timezone):%H:%M}" if fault.mended_at else ""
+        named = _("All gates") if every else _(", ").join(gates)
+        return {"gate": named, "fault": said.fault, "remedy": words.sentence(said.remedy), "time": at}
 
 
 def body(school: School, locale: str, fault: GateFault, *, gates: Iterable[str], every: bool) -> str:
     """The text in the caretaker's language: gate, fault and remedy, or that it works again and since when."""
+    filled = values(school, locale, fault, gates=gates, every=every)
     with force_locale(locale):
-        said = words.of_fault(fault.part, fault.found)
-        named = _("All gates") if every else _(", ").join(gates)
-        if fault.part == rules.ANSWER and every:
-            said = words.of_fault(fault.part, rules.UNASKED)
         if fault.mended_at is None:
-            remedy = words.sentence(said.remedy)
-            told = _("%(gate)s, self-test: %(fault)s. %(remedy)s.", gate=named, fault=said.fault, remedy=remedy)
+            told = _("%(gate)s, self-test: %(fault)s. %(remedy)s.", **filled)
         else:
-            at = f"{clock.local(fault.mended_at, school.timezone):%H:%M}"
-            told = _("%(gate)s works again since %(time)s (was: %(fault)s).", gate=named, time=at, fault=said.fault)
+            told = _("%(gate)s works again since %(time)s (was: %(fault)s).", **filled)
     plain = " ".join(told.replace("【", " ").replace("】", " ").split())  # operators find the sign by these brackets
     return f"【{school.sign}】{plain}"

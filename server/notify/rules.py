@@ -2,10 +2,11 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from server.attendance.news import Event, Kind
+from server.outbox.rules import DELAYED
 
 LONGEST = 70  # characters of one message, the sign included: Chinese operators bill the 71st as a second one
 ELLIPSIS = "…"
@@ -40,10 +41,11 @@ LANGUAGES = {"zh": ZH, "en": EN}
 
 @dataclass(frozen=True)
 class GatePolicy:
-    """Minutes after which a text says that it comes late, and after which it is no news any more."""
+    """Which texts families get; minutes after which one says that it comes late, and after which it is no news."""
 
     arrivals: bool = True
     departures: bool = True
+    late_texts: bool = True  # what is not fresh any more is still told, and says so
     fresh_minutes: int = field(default=10, metadata={"least": 1, "most": 120})
     max_age_minutes: int = field(default=120, metadata={"least": 5, "most": 720})
 
@@ -74,7 +76,10 @@ class Contact:
 
 @dataclass(frozen=True)
 class Notice:
-    """One text to be sent; `event_at` is the time of the event, or of the telling where that is not known."""
+    """One text to be sent; `event_at` is the time of the event, or of the telling where that is not known.
+
+    From `late_at` on it is sent as `late_body`, or (None) not at all.
+    """
 
     contact: Contact
     event: Event
@@ -82,6 +87,22 @@ class Notice:
     body: str
     event_at: dt.datetime
     expires_at: dt.datetime
+    values: Mapping[str, str] = field(default_factory=dict)
+    late_at: dt.datetime | None = None
+    late_body: str | None = None
+
+
+@dataclass(frozen=True)
+class Words:
+    """What all texts about one child have in common."""
+
+    pupil: str
+    sign: str
+    policy: GatePolicy
+
+    def body(self, happening: Happening, locale: str, *, delayed: bool) -> str:
+        """The words of one text."""
+        return body(happening, pupil=self.pupil, sign=self.sign, locale=locale, delayed=delayed)
 
 
 def plan(
@@ -96,23 +117,32 @@ def plan(
     """The texts that events deserve: one a number, none for what is too old to be news."""
     once = {contact.phone: contact for contact in reversed(contacts)}  # the first of the order of contacts stays
     news = [happening for happening in happenings if is_news(happening, policy, now)]
-    return [
-        Notice(
-            contact=contact,
-            event=happening.event,
-            wording=word_for(happening.event),
-            body=body(happening, pupil=pupil, sign=sign, locale=contact.locale, delayed=is_old(happening, policy, now)),
-            event_at=happening.at or now,
-            expires_at=(happening.at or now) + dt.timedelta(minutes=policy.max_age_minutes),
-        )
-        for happening in news
-        for contact in reversed(once.values())
-    ]
+    words = Words(pupil, sign, policy)
+    return [_notice(happening, contact, words, now) for happening in news for contact in reversed(once.values())]
+
+
+def _notice(happening: Happening, contact: Contact, words: Words, now: dt.datetime) -> Notice:
+    policy, delayed = words.policy, is_old(happening, words.policy, now)
+    late_body = words.body(happening, contact.locale, delayed=True) if happening.at and policy.late_texts else None
+    fresh = happening.at is not None and not delayed
+    return Notice(
+        contact=contact,
+        event=happening.event,
+        wording=word_for(happening.event) + (DELAYED if delayed else ""),
+        body=words.body(happening, contact.locale, delayed=delayed),
+        event_at=happening.at or now,
+        expires_at=(happening.at or now) + dt.timedelta(minutes=policy.max_age_minutes),
+        values=values(happening, pupil=words.pupil),
+        late_at=happening.at + dt.timedelta(minutes=policy.fresh_minutes) if happening.at and fresh else None,
+        late_body=late_body if fresh else None,
+    )
 
 
 def is_news(happening: Happening, policy: GatePolicy, now: dt.datetime) -> bool:
     """Whether a family is still told: wanted by the school, and not older than the policy allows."""
     wanted = policy.departures if happening.event.kind is Kind.OUT else policy.arrivals
+    if not policy.late_texts and is_old(happening, policy, now):
+        return False
     since = happening.at or happening.since
     return wanted and (since is None or now - since < dt.timedelta(minutes=policy.max_age_minutes))
 
@@ -129,6 +159,24 @@ def word_for(event: Event) -> str:
     if event.kind is Kind.OUT:
         return LEFT_EARLY if event.early else LEFT
     return LATE if event.late else ARRIVED
+
+
+def wordings() -> frozenset[str]:
+    """Every wording that a gate text can have."""
+    timed = (ARRIVED, LATE, LEFT, LEFT_EARLY)
+    return frozenset((*timed, UNSURE, *(f"{each}{DELAYED}" for each in timed)))
+
+
+def values(happening: Happening, *, pupil: str) -> dict[str, str]:
+    """What stands in the placeholders: for providers that send approved templates instead of our words."""
+    minutes = happening.event.late or happening.event.early
+    known = {
+        "name": _plain(pupil),
+        "time": f"{happening.at:%H:%M}" if happening.at else "",
+        "minutes": str(minutes) if minutes else "",
+        "gate": _plain(happening.gate or ""),
+    }
+    return {name: words for name, words in known.items() if words}
 
 
 def body(happening: Happening, *, pupil: str, sign: str, locale: str, delayed: bool) -> str:

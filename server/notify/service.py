@@ -139,4 +139,7 @@ def _text(change: DayChange, notice: rules.Notice) -> outbox.NewText:
         body=notice.body,
         event_at=notice.event_at,
         expires_at=notice.expires_at,
+        values=notice.values,
+        late_at=notice.late_at,
+        late_body=notice.late_body,
     )

@@ -1,12 +1,12 @@
-"""Texts, the attempts to send them, and the receipts that came back."""
+"""Texts, the attempts to send them, what they cost, and the receipts that came back."""
 
 import datetime as dt
 import uuid
 
-from sqlalchemy import Date, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import Date, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.db import Base, Encrypted, EncryptedText, UtcDateTime, new_id, school_column
+from server.db import Base, Encrypted, EncryptedJson, EncryptedText, UtcDateTime, new_id, school_column
 from server.outbox.rules import Lane, TextState
 
 
@@ -20,6 +20,7 @@ class OutboxText(Base):
         Index(None, "school_id", "day", "state"),
         Index(None, "school_id", "created_at"),
         Index(None, "school_id", "changed_at"),
+        Index(None, "recipient", "created_at"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
@@ -49,6 +50,10 @@ class OutboxText(Base):
     sent_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
     settled_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
     error: Mapped[str | None] = mapped_column(String(200))
+    values: Mapped[dict[str, str] | None] = mapped_column(EncryptedJson)  # what fills the wording's placeholders
+    late_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)  # from then on it is not sent as if it were fresh
+    late_body: Mapped[str | None] = mapped_column(Text)  # but so; none: it is not sent at all
+    held: Mapped[str | None] = mapped_column(String(16))  # rules.Held: why it waits, or was not sent
 
 
 class Attempt(Base):
@@ -71,14 +76,57 @@ class Receipt(Base):
     """What a provider said later of a text it took; appended as it came, early, twice or out of order."""
 
     __tablename__ = "outbox_receipt"
+    __table_args__ = (Index(None, "provider", "key"),)
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     text_id: Mapped[uuid.UUID | None] = mapped_column(index=True)
     provider: Mapped[str] = mapped_column(String(20))
     reference: Mapped[str] = mapped_column(String(100), default="")
+    key: Mapped[str] = mapped_column(String(100), default="")  # references.key(reference)
     state: Mapped[str] = mapped_column(String(10))
     raw: Mapped[str] = mapped_column(String(400))
     received_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+    match_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime, index=True)  # still looks for its text, then
+
+
+class Segment(Base):
+    """One message of a text under its provider's own number, by which receipts name it."""
+
+    __tablename__ = "outbox_segment"
+    __table_args__ = (Index(None, "provider", "key"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    school_id: Mapped[str] = school_column()
+    text_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("outbox_text.id", ondelete="CASCADE"), index=True)
+    attempt_n: Mapped[int] = mapped_column(Integer)
+    n: Mapped[int] = mapped_column(Integer)
+    provider: Mapped[str] = mapped_column(String(20))
+    reference: Mapped[str] = mapped_column(String(100))  # as the provider wrote it
+    key: Mapped[str] = mapped_column(String(100))  # references.key(reference)
+    state: Mapped[str] = mapped_column(String(10))
+    changed_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+
+
+class Bucket(Base):
+    """What is left of a provider's rate; one row for all senders, because the provider counts them as one."""
+
+    __tablename__ = "outbox_bucket"
+
+    provider: Mapped[str] = mapped_column(String(20), primary_key=True)
+    tokens: Mapped[float] = mapped_column(Float)
+    filled_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+
+
+class Spend(Base):
+    """What a school has sent on one of its days by one provider, in the messages that are billed."""
+
+    __tablename__ = "outbox_spend"
+
+    school_id: Mapped[str] = mapped_column(String(32), ForeignKey("school.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[dt.date] = mapped_column(Date, primary_key=True)
+    provider: Mapped[str] = mapped_column(String(20), primary_key=True)
+    texts: Mapped[int] = mapped_column(Integer)
+    segments: Mapped[int] = mapped_column(Integer)
 
 
 class InboundText(Base):

@@ -5,9 +5,9 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, current_app, request
 
-from server import clock, config, db
-from server.outbox import callbacks, inbound, providers, service
-from server.outbox.providers.base import Brought, Forged, Incoming, Provider
+from server import config
+from server.outbox import callbacks, intake, providers
+from server.outbox.providers.base import Forged, Incoming
 
 CSRF_EXEMPT = True  # called by machines; the secret in the path stands for the form's token
 
@@ -40,7 +40,7 @@ def _take(settings: config.Config, name: str, text_id: uuid.UUID | None) -> Resp
         return Response("not signed by this provider", 403, mimetype="text/plain")
     except ValueError:
         return Response("not a receipt and not a reply", 400, mimetype="text/plain")
-    _keep(provider, brought, text_id)
+    intake.keep(provider.name, brought, text_id)
     body, mimetype = provider.acknowledgement()
     return Response(body, mimetype=mimetype)
 
@@ -55,13 +55,3 @@ def _incoming(settings: config.Config) -> Incoming:
         form=request.form,
         body=request.get_data(),
     )
-
-
-def _keep(provider: Provider, brought: Brought, text_id: uuid.UUID | None) -> None:
-    with db.transaction() as session:
-        for report in brought.reports:
-            about = report.text_id or text_id
-            if about is not None:
-                service.receive(session, provider.name, about, report.news)
-        for heard in brought.heard:
-            inbound.take(session, provider.name, heard, clock.now())

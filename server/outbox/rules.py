@@ -30,12 +30,26 @@ class TextState(StrEnum):
     FAILED = "failed"
     EXPIRED = "expired"
     UNKNOWN = "unknown"
+    SUPPRESSED = "suppressed"  # we did not send it, on purpose: `Held` says why
+
+
+class Held(StrEnum):
+    """Why a text waits although it is due, or was never sent."""
+
+    LATE = "late"  # the school does not want what comes too late
+    OVERTAKEN = "overtaken"  # a newer event of its kind was told instead
+    PUPIL = "pupil"  # too many texts about one child within an hour: a stuck reader, or a card played with
+    NUMBER = "number"  # the number has had its texts of the day
+    WORDING = "wording"  # ... of this wording
+    MONEY = "money"  # the school's money of the day is spent; gate and alert texts go on
+    MONEY_HARD = "money_hard"  # nothing goes out any more
 
 
 # The word by which pages show each state.
 SHOWN = {
     TextState.FAILED: "failed",
     TextState.EXPIRED: "expired",
+    TextState.SUPPRESSED: "held",
     TextState.UNKNOWN: "waiting",
     TextState.QUEUED: "queued",
     TextState.CLAIMED: "queued",
@@ -69,7 +83,8 @@ class Answer(StrEnum):
 
 
 LANES = tuple(Lane)
-FINAL = frozenset({TextState.DELIVERED, TextState.FAILED, TextState.EXPIRED})
+DELAYED = "_delayed"  # ends the name of a wording that says that it comes late
+FINAL = frozenset({TextState.DELIVERED, TextState.FAILED, TextState.EXPIRED, TextState.SUPPRESSED})
 FRESH_CLAIM = 3.0  # a claim that waited longer for its turn is handed back, not sent: its lease may be over
 LEASE = 15.0  # longer than that wait and a request together (providers wait 3 s to connect and 8 s for an answer)
 DOUBT = 60.0  # how long a receipt may settle an unknown text before it is sent a second time
@@ -83,6 +98,7 @@ _RANK = {
     TextState.UNKNOWN: 2,
     TextState.SENT: 3,
     TextState.EXPIRED: 4,
+    TextState.SUPPRESSED: 4,
     TextState.FAILED: 4,
     TextState.DELIVERED: 5,
 }
@@ -111,6 +127,14 @@ def rank(lane: Lane) -> int:
 def forward(old: TextState, new: TextState) -> bool:
     """Whether news may change a state: receipts come early, twice, late and out of order, and only ever move it on."""
     return _RANK[new] > _RANK[old]
+
+
+def of_parts(parts: Sequence[TextState]) -> TextState:
+    """What a text has come to by its messages: delivered when all are, failed or expired when one is, else sent."""
+    if all(part is TextState.DELIVERED for part in parts):
+        return TextState.DELIVERED
+    lost = (part for part in parts if part in {TextState.FAILED, TextState.EXPIRED})
+    return next(lost, TextState.SENT)
 
 
 def back_off(tries: int, draw: float) -> float:

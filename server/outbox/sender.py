@@ -11,16 +11,21 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 
 from flask import Flask
 from sqlalchemy.orm import Session
 
 from server import clock, config
 from server.db import DATABASE_AWAY, db, transaction
-from server.outbox import callbacks, queue, rules
+from server.outbox import callbacks, claims, intake, queue, rates, rules, service
+from server.outbox.claims import Claim, Result
 from server.outbox.providers.base import Doubtful, Outgoing, Provider, SendFailed
-from server.outbox.queue import Claim, Doubt, Result
+from server.outbox.queue import Doubt
+from server.outbox.rates import Rates
 from server.outbox.rules import Answer, Breaker, Lane, Outcome, Step, TextState
+from server.outbox.shares import Shares
+from server.outbox.spending import Purse
 from server.outbox.wake import Listener
 
 log = logging.getLogger(__name__)
@@ -28,6 +33,8 @@ log = logging.getLogger(__name__)
 POLL = 0.25  # seconds between looks when nobody wakes us
 LINGER = 0.02  # seconds that a result may wait for others to share its commit
 SWEEP = 1.0
+WEIGH = 60.0  # seconds between looks at which providers' texts arrive
+START_AGAIN = 10.0
 ASKED_AT_ONCE = 10
 WAIT_FOR_DATABASE = 1.0
 
@@ -41,6 +48,11 @@ class Sender:
         self.providers = {provider.name: provider for provider in providers}
         self.names = tuple(self.providers)
         self.breakers = {name: Breaker() for name in self.names}
+        self.shares = Shares(self.names, self.settings.outbox.weights)
+        self.rates = {name: self.settings.outbox.per_second[name] for name in self.names
+                      if name in self.settings.outbox.per_second}  # fmt: skip
+        self.purse = Purse(self.settings.outbox.limits)
+        self.closed = dict.fromkeys(self.names, 0.0)  # who is not started yet, and when to try
         self.listener = Listener(self.settings.run_dir)
         self.flying: dict[Future[Result], Claim] = {}
         self.asked: dict[Future[Answer], Doubt] = {}
@@ -48,23 +60,46 @@ class Sender:
         self.landed_at = 0.0
         self.swept_at = 0.0
         self.polled_at = 0.0
+        self.weighed_at = time.monotonic()
         self.more = False
 
     def run(self, stop: threading.Event) -> None:
         """Send until `stop` is set, then let what is on its way land."""
         workers = self.settings.outbox.senders
         with self.app.app_context(), self.listener, ThreadPoolExecutor(workers, "outbox") as pool:
-            while not stop.is_set():
-                self.turn(pool, called=self.listener.wait(self._patience()))
-            wait(self.flying)
-            wait(self.asked)
-            self._guarded(self._finish)
+            try:
+                while not stop.is_set():
+                    self._open()
+                    self.turn(pool, called=self.listener.wait(self._patience()))
+                wait(self.flying)
+                wait(self.asked)
+                self._guarded(self._finish)
+            finally:
+                self._close()
+
+    def _open(self) -> None:
+        """Start the providers; one that cannot be started is tried again, and the others work without it."""
+        for name in [name for name, at in self.closed.items() if at <= time.monotonic()]:
+            try:
+                self.providers[name].start(intake.sink(self.app, name))
+            except OSError as error:
+                log.error("provider %s cannot be started, trying again: %s", name, error)
+                self.closed[name] = time.monotonic() + START_AGAIN
+            else:
+                del self.closed[name]
+
+    def _close(self) -> None:
+        for name in self.names:
+            if name not in self.closed:
+                self.providers[name].stop()
 
     def turn(self, pool: ThreadPoolExecutor, *, called: bool) -> None:
         """One look: what has landed, what is due, what must be asked."""
         self._land()
         if called or self.more or self._poll():
             self._guarded(lambda: self._claim(pool))
+        if time.monotonic() - self.weighed_at >= WEIGH:
+            self._guarded(self._weigh)
         if self.landed and time.monotonic() - self.landed_at >= LINGER:
             self._guarded(self._record)
         if time.monotonic() - self.swept_at >= SWEEP:
@@ -93,23 +128,38 @@ class Sender:
 
     def _claim(self, pool: ThreadPoolExecutor) -> None:
         room = rules.room(self.settings.outbox.senders, [claim.lane for claim in self.flying.values()])
-        now = time.monotonic()
-        if room[0] == 0 or not any(breaker.admits(now) for breaker in self.breakers.values()):
+        if room[0] == 0 or not self._admitted():
             self.more = False
             return
+        now = clock.now()
         with transaction() as session:
-            busy = [claim.recipient for claim in self.flying.values()]
-            claims = queue.claim(session, clock.now(), room=room, busy=busy, provider_for=self._provider_for)
-        for claim in claims:
+            left = rates.load(session, self.rates, now)
+            router = partial(self._provider_for, left)
+            taken = claims.claim(session, now, room=room, provider_for=router, purse=self.purse)
+            rates.save(session, left, now)
+        for claim in taken.claims:
             self._start(pool, claim)
-        self.more = bool(claims)
+        self.more = bool(taken.claims or taken.held)
 
-    def _provider_for(self, wanted: str | None) -> str | None:
+    def _admitted(self) -> list[str]:
         now = time.monotonic()
-        chosen = rules.choose(self.names, wanted, [name for name in self.names if self.breakers[name].admits(now)])
-        if chosen:
-            self.breakers[chosen].given(now)
+        return [name for name in self.names if name not in self.closed and self.breakers[name].admits(now)]
+
+    def _provider_for(self, left: Rates, wanted: str | None, lane: Lane) -> str | None:
+        """By whom a text goes; None when nobody can take it now, or its provider has had enough for this second."""
+        chosen = self.shares.choose(wanted, self._admitted(), random.random())
+        if chosen is None or not left.admits(chosen, lane):
+            return None
+        left.give(chosen)
+        self.breakers[chosen].given(time.monotonic())
         return chosen
+
+    def _weigh(self) -> None:
+        self.weighed_at = time.monotonic()
+        self.shares.drift(self.weighed_at)
+        if self.shares.full:
+            self.shares.undelivered(service.undelivered(db.session(), clock.now()))
+            db.session.rollback()
 
     def _start(self, pool: ThreadPoolExecutor, claim: Claim) -> None:
         future = pool.submit(self._send, claim, time.monotonic())
@@ -127,7 +177,7 @@ class Sender:
             except SendFailed as failed:
                 return self._failed(claim, failed)
         step = Step(_taken(provider), provider=claim.provider)
-        return Result(claim, Outcome.ACCEPTED, step, clock.now(), accepted.reference)
+        return Result(claim, Outcome.ACCEPTED, step, clock.now(), accepted.references)
 
     def _outgoing(self, claim: Claim, deadline: float) -> Outgoing:
         return Outgoing(
@@ -138,6 +188,8 @@ class Sender:
             urgent=claim.lane in {Lane.GATE, Lane.ALERT},
             callback=callbacks.url(self.settings, claim.provider, claim.text_id),
             deadline=deadline,
+            wording=claim.wording,
+            values=claim.values,
         )
 
     def _failed(self, claim: Claim, failed: SendFailed) -> Result:
@@ -158,6 +210,7 @@ class Sender:
             claim = self.flying.pop(future)
             result = self._result(future, claim)
             self.breakers[claim.provider].told(result.outcome, time.monotonic())
+            self.shares.told(claim.provider, result.outcome, time.monotonic())
             self.landed_at = self.landed_at if self.landed else time.monotonic()
             self.landed.append(result)
             self.more = True

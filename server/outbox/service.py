@@ -1,9 +1,9 @@
-"""Put texts into the queue, take receipts, and say for the pages what became of them."""
+"""Put texts into the queue, and say for the pages what became of them."""
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, exists, func, select
@@ -13,11 +13,12 @@ from server import clock, crypt
 from server.db import db, insert_new, new_id, table
 from server.outbox import rules, segments
 from server.outbox.models import OutboxText, PhoneText, Receipt
-from server.outbox.providers.base import News
-from server.outbox.rules import Lane, TextState
+from server.outbox.rules import Held, Lane, TextState
 
 _text = table(OutboxText)
 NEWEST = 1000  # texts of a day that latency() looks at
+JUDGED_FROM, JUDGED_TO, JUDGED_LEAST = dt.timedelta(minutes=10), dt.timedelta(minutes=5), 20  # texts of undelivered()
+LOOK_BACK = dt.timedelta(hours=24)
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class NewText:
     body: str
     event_at: dt.datetime
     expires_at: dt.datetime
+    values: Mapping[str, str] = field(default_factory=dict)  # placeholder -> its words, for approved templates
+    late_at: dt.datetime | None = None  # from then on it is sent as `late_body`, or (None) not at all
+    late_body: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,44 +93,23 @@ def _row(text: NewText, now: dt.datetime) -> dict[str, Any]:
         "expires_at": text.expires_at,
         "state": TextState.QUEUED,
         "attempts": 0,
+        "values": dict(text.values) or None,
+        "late_at": text.late_at,
+        "late_body": text.late_body,
     }
-
-
-def receive(session: Session, provider: str, text_id: uuid.UUID, news: News) -> bool:
-    """Keep a receipt, also one for a text that we do not know; whether it moved its text on."""
-    if _kept(session, provider, text_id, news):
-        return False
-    now = clock.now()
-    said = news.state or "other"
-    session.add(
-        Receipt(text_id=text_id, provider=provider, reference=news.reference, state=said, raw=news.raw, received_at=now)
-    )
-    text = session.get(OutboxText, text_id, with_for_update=True)
-    if text is None or news.state is None or not rules.forward(TextState(text.state), news.state):
-        return False
-    text.state = news.state
-    text.changed_at = now
-    text.reference = text.reference or news.reference or None
-    text.sent_at = text.sent_at or (now if news.state in {TextState.SENT, TextState.DELIVERED} else None)
-    text.settled_at = now if news.state in rules.FINAL else None
-    text.error = None if news.state in {TextState.SENT, TextState.DELIVERED} else news.raw[:200]
-    return True
-
-
-def _kept(session: Session, provider: str, text_id: uuid.UUID, news: News) -> bool:
-    same = select(Receipt.id).where(
-        Receipt.text_id == text_id,
-        Receipt.provider == provider,
-        Receipt.raw == news.raw,
-        Receipt.reference == news.reference,
-    )
-    return session.scalar(same.limit(1)) is not None
 
 
 def counts(school_id: str, day: dt.date) -> dict[TextState, int]:
     """How many texts of a day are in each state."""
     of_day = select(OutboxText.state, func.count()).where(OutboxText.school_id == school_id, OutboxText.day == day)
     return {TextState(state): count for state, count in db.session.execute(of_day.group_by(OutboxText.state))}
+
+
+def held(school_id: str, day: dt.date) -> dict[Held, int]:
+    """How many texts of a day are held, by the reason."""
+    of_day = select(OutboxText.held, func.count()).where(OutboxText.school_id == school_id, OutboxText.day == day)
+    counted = db.session.execute(of_day.where(OutboxText.held.is_not(None)).group_by(OutboxText.held))
+    return {Held(why): count for why, count in counted if why}
 
 
 def latency(school_id: str, day: dt.date) -> Latency:
@@ -141,6 +124,21 @@ def latency(school_id: str, day: dt.date) -> Latency:
     taken = [clock.elapsed(event, sent) for event, sent in db.session.execute(newest) if sent]
     found = rules.percentiles(taken, (50, 99))
     return Latency(len(taken), found[50], found[99]) if found else Latency(0)
+
+
+def undelivered(session: Session, now: dt.datetime) -> dict[str, float]:
+    """Provider -> share of its texts of five to ten minutes ago that have not arrived; only who reports deliveries."""
+    reached = func.count().filter(OutboxText.state == TextState.DELIVERED)
+    counted = (
+        select(OutboxText.provider, func.count(), reached)
+        .where(OutboxText.created_at > now - JUDGED_FROM - LOOK_BACK)
+        .where(OutboxText.sent_at.between(now - JUDGED_FROM, now - JUDGED_TO), OutboxText.provider.is_not(None))
+        .group_by(OutboxText.provider)
+    )
+    found = {name: (count, good) for name, count, good in session.execute(counted) if name and count >= JUDGED_LEAST}
+    reports = select(Receipt.provider).where(Receipt.received_at > now - LOOK_BACK, Receipt.state == "delivered")
+    reporting = set(session.scalars(reports.where(Receipt.provider.in_(found)).distinct())) if found else set()
+    return {name: 1 - good / count for name, (count, good) in found.items() if name in reporting}
 
 
 def phones(school_id: str) -> list[Phone]:

@@ -16,7 +16,7 @@ from server.attendance.models import ManualPassage, PupilDay, TeacherMark
 from server.attendance.rules import Status
 from server.db import db
 from server.outbox.models import Attempt, OutboxText, Receipt
-from server.outbox.rules import TextState
+from server.outbox.rules import FINAL, TextState
 from server.overview.service import gate_names, is_late
 from server.people import service as people
 from server.people.models import Pupil
@@ -30,7 +30,7 @@ class Event:
     """One line of the timeline; the template has the words for each `kind`."""
 
     at: dt.datetime
-    kind: str  # in, late, out, guard_in, guard_out, mark, text, attempt, attempt_failed, delivered, failed, expired
+    kind: str  # in, late, out, guard_in, guard_out, mark, text, attempt, attempt_failed, delivered ...
     order: int = 0  # between events of the same moment
     gate: str = ""
     minutes: int = 0
@@ -133,12 +133,11 @@ def _attempt(attempt: Attempt, relation: str, since: dt.datetime) -> Event:
 
 
 def _end(text: OutboxText, receipts: Sequence[Receipt], relation: str, since: dt.datetime) -> Iterator[Event]:
-    ends = {TextState.DELIVERED: "delivered", TextState.FAILED: "failed", TextState.EXPIRED: "expired"}
-    kind = ends.get(TextState(text.state))
-    if kind is None:
+    if TextState(text.state) not in FINAL:
         return
     at = text.settled_at or max((receipt.received_at for receipt in receipts), default=text.changed_at)
-    yield Event(at, kind, 3, relation=relation, detail=text.error or "", seconds=max(0.0, clock.elapsed(since, at)))
+    detail, seconds = text.held or text.error or "", max(0.0, clock.elapsed(since, at))
+    yield Event(at, text.state, 3, relation=relation, detail=detail, seconds=seconds)
 
 
 def month(pupil: Pupil, first: dt.date, today: dt.date) -> Month:

@@ -18,13 +18,14 @@ from server.people.models import Pupil, SchoolClass
 from server.taps.models import Tap
 
 # Which of the words that pages show stands for several texts: what needs a person first, then what is least far.
-ORDER = ("failed", "expired", "waiting", "queued", "sent", "delivered", "off")
+ORDER = ("failed", "expired", "held", "waiting", "queued", "sent", "delivered", "off")
 FILTERS = {
     "queued": (TextState.QUEUED, TextState.CLAIMED),
     "sent": (TextState.SENT,),
     "delivered": (TextState.DELIVERED,),
     "waiting": (TextState.UNKNOWN,),
     "failed": (TextState.FAILED, TextState.EXPIRED),
+    "held": (TextState.SUPPRESSED,),
 }
 PAGE = 50
 
@@ -37,6 +38,7 @@ class Summary:
     relations: tuple[str, ...] = ()
     seconds: float | None = None
     error: str = ""
+    held: str = ""  # outbox.rules.Held: why it waits, or was not sent
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def summed(
         relations=tuple(dict.fromkeys(relations.get((text.pupil_id, text.guardian_id), "other") for text in texts)),
         seconds=max(0.0, clock.elapsed(since, max(known))) if known else None,
         error=next((text.error for text in texts if text.error), None) or "",
+        held=next((text.held for text in texts if text.held), None) or "",
     )
 
 

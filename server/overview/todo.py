@@ -26,6 +26,8 @@ from server.leave import access
 from server.leavedesk import lists as leave
 from server.leavedesk import warn
 from server.oddities import lists as oddities
+from server.outbox import service as outbox
+from server.outbox.rules import Held
 from server.overview.service import Counts, Gate
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
@@ -37,6 +39,7 @@ from server.schools.models import School
 from server.taps.models import RefusedPayload, Tap
 
 MOST_CARDS = 3
+TOO_MANY = (Held.PUPIL, Held.NUMBER, Held.WORDING)
 NAMED = 3
 FADES_AFTER = dt.timedelta(minutes=1)  # what was on its way when a gate was revoked
 LOST_SHOWN = dt.timedelta(days=7)
@@ -85,6 +88,7 @@ def todos(user: User, day: dt.date, known: Known) -> list[Todo]:
         found += _gaps(user.school_id, known)
         found += _refused(user.school_id, day, known.gates)
         found += _credentials(known.gates)
+        found += _held_texts(user.school_id, day)
     if count := oddities.waiting(user, known.now):
         found.append(Todo("odd", count))
     found += _not_back(user)
@@ -219,6 +223,17 @@ def _gaps(school_id: str, known: Known) -> Iterator[Todo]:
     for gap in db.session.scalars(query.order_by(SpoolGap.seen_at.desc()).limit(MOST_CARDS)):
         count = gap.last_seq - gap.first_seq + 1
         yield Todo("gone" if gap.lost_at else "gap", count, gap.since, gap.until, known.gate(gap.gateway_id))
+
+
+def _held_texts(school_id: str, day: dt.date) -> Iterator[Todo]:
+    """Texts that limits keep back: for want of money, or because somebody would get too many."""
+    held = outbox.held(school_id, day)
+    if hard := held.get(Held.MONEY_HARD):
+        yield Todo("money_hard", hard)
+    elif waiting := held.get(Held.MONEY):
+        yield Todo("money", waiting)
+    if many := sum(held.get(why, 0) for why in TOO_MANY):
+        yield Todo("too_many", many)
 
 
 def _credentials(gates: list[Gate]) -> Iterator[Todo]:

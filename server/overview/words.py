@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 
 from server import clock
 from server.outbox.models import OutboxText
+from server.outbox.rules import Held
 from server.overview import chart
 from server.overview.service import Counts
 from server.people import service as people
@@ -24,6 +25,15 @@ RELATIONS = {
     "other": lazy_gettext("Guardian"),
 }
 PROVIDERS = {"phone": lazy_gettext("the demo phone"), "kannel": "Kannel"}
+HELD = {
+    Held.LATE: lazy_gettext("It would have come too late; the school does not want that."),
+    Held.OVERTAKEN: lazy_gettext("A newer text was sent instead."),
+    Held.PUPIL: lazy_gettext("Too many texts about this pupil within an hour. Look at the card and the reader."),
+    Held.NUMBER: lazy_gettext("This number has had as many texts today as it may."),
+    Held.WORDING: lazy_gettext("This number has had as many of these texts today as it may."),
+    Held.MONEY: lazy_gettext("It waits: the day's money for texts is spent."),
+    Held.MONEY_HARD: lazy_gettext("It waits: the day's money for texts is spent."),
+}
 TIMETABLES = {
     "default": lazy_gettext("Lessons"),
     "senior": lazy_gettext("Senior"),
@@ -52,7 +62,7 @@ class Share:
 
 def init(bp: Blueprint) -> None:
     """Give the templates these words."""
-    for filter_ in (class_words, relation_words, provider_words, initials, day_after):
+    for filter_ in (class_words, relation_words, provider_words, held_words, initials, day_after):
         bp.add_app_template_filter(filter_)
     for function in (timetable, share, missing_words, before_words, chart_words, page_mark, weekdays):
         bp.add_app_template_global(function)
@@ -71,6 +81,11 @@ def relation_words(relation: str) -> str:
 def provider_words(name: str) -> str:
     """Who takes the texts, as staff call it."""
     return str(PROVIDERS.get(name, name))
+
+
+def held_words(why: str) -> str:
+    """Why a text waits, or was not sent."""
+    return str(HELD.get(Held(why), "")) if why in set(Held) else why
 
 
 def initials(name: str) -> str:

@@ -89,6 +89,9 @@ FIELDS = {
     ),
     "notify.GatePolicy.arrivals": Field(_("Tell arrivals"), _("Families get a text when their child comes in.")),
     "notify.GatePolicy.departures": Field(_("Tell departures"), _("Families get a text when their child goes out.")),
+    "notify.GatePolicy.late_texts": Field(
+        _("Tell late"), _("What happened longer ago than \u201cOn time\u201d is still told, and says so.")
+    ),
     "notify.GatePolicy.fresh_minutes": Field(
         _("On time"), _("A text that goes out later than this after the tap says that it comes late."), _MINUTES
     ),

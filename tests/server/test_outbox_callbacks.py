@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from server import config
 from server.db import db, transaction
-from server.outbox import callbacks, providers, queue, service
+from server.outbox import callbacks, providers, queue, receipts
 from server.outbox.models import OutboxText, Receipt
 from server.outbox.providers.base import News
 from server.outbox.rules import TextState
@@ -28,7 +28,7 @@ def address(app: Flask, text_id: uuid.UUID) -> str:
     return url.removeprefix("http://127.0.0.1:8000")
 
 
-def receipts() -> list[tuple[uuid.UUID | None, str, str]]:
+def kept() -> list[tuple[uuid.UUID | None, str, str]]:
     db.session.rollback()
     found = db.session.execute(select(Receipt.text_id, Receipt.state, Receipt.raw).order_by(Receipt.received_at))
     return [tuple(row) for row in found]
@@ -41,7 +41,7 @@ def test_a_receipt_moves_its_text_on(app: Flask, client: FlaskClient) -> None:
     assert client.post(address(app, text_id), data={"type": "1", "answer": ""}).status_code == 200
     text = stored(text_id)
     assert (text.state, text.settled_at is not None) == ("delivered", True)
-    assert receipts() == [(text_id, "sent", "8 ACK"), (text_id, "delivered", "1")]
+    assert kept() == [(text_id, "sent", "8 ACK"), (text_id, "delivered", "1")]
 
 
 def test_a_late_receipt_does_not_undo_a_final_one(app: Flask, client: FlaskClient) -> None:
@@ -49,14 +49,14 @@ def test_a_late_receipt_does_not_undo_a_final_one(app: Flask, client: FlaskClien
     for bits in ("1", "8", "16"):
         client.get(f"{address(app, text_id)}?type={bits}")
     assert stored(text_id).state == "delivered"
-    assert len(receipts()) == 3
+    assert len(kept()) == 3
 
 
 def test_a_repeated_receipt_is_answered_and_kept_once(app: Flask, client: FlaskClient) -> None:
     (text_id,) = queued(new_text())
     for _ in range(5):
         assert client.get(f"{address(app, text_id)}?type=2&answer=UNDELIV").status_code == 200
-    assert len(receipts()) == 1
+    assert len(kept()) == 1
     assert (stored(text_id).state, stored(text_id).error) == ("failed", "2 UNDELIV")
 
 
@@ -89,7 +89,7 @@ def test_kannels_receipts_are_bits(app: Flask, client: FlaskClient, bits: str, a
 def test_an_address_that_we_did_not_make_is_not_there(app: Flask, client: FlaskClient, spoilt) -> None:  # type: ignore[no-untyped-def]
     (text_id,) = queued(new_text())
     assert client.get(f"{spoilt(address(app, text_id))}?type=1").status_code == 404
-    assert (stored(text_id).state, receipts()) == ("queued", [])
+    assert (stored(text_id).state, kept()) == ("queued", [])
 
 
 def test_one_texts_address_is_of_no_use_for_another(app: Flask, client: FlaskClient) -> None:
@@ -102,13 +102,13 @@ def test_one_texts_address_is_of_no_use_for_another(app: Flask, client: FlaskCli
 def test_what_is_no_receipt_is_refused(app: Flask, client: FlaskClient, query: str) -> None:
     (text_id,) = queued(new_text())
     assert client.get(f"{address(app, text_id)}?{query}").status_code == 400
-    assert receipts() == []
+    assert kept() == []
 
 
 def test_a_receipt_for_an_unknown_text_is_kept(app: Flask, client: FlaskClient) -> None:
     text_id = uuid.uuid4()
     assert client.get(f"{address(app, text_id)}?type=1").status_code == 200
-    assert receipts() == [(text_id, "delivered", "1")]
+    assert kept() == [(text_id, "delivered", "1")]
 
 
 def test_a_secret_of_its_own_changes_every_address(app: Flask, tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -126,7 +126,7 @@ def test_a_receipt_settles_a_doubt(app: Flask) -> None:
         session.get_one(OutboxText, text_id).state = TextState.UNKNOWN
         session.get_one(OutboxText, text_id).error = queue.LEFT_BEHIND
     with transaction() as session:
-        assert service.receive(session, "kannel", text_id, News(TextState.SENT, "8"))
+        assert receipts.receive(session, "kannel", News(TextState.SENT, "8"), text_id)
     text = stored(text_id)
     assert (text.state, text.error, text.sent_at is not None) == ("sent", None, True)
 

@@ -12,9 +12,10 @@ from sqlalchemy import func, select
 
 from server import clock
 from server.db import db, transaction
-from server.outbox import queue, rules, service
+from server.outbox import claims, queue, receipts, rules, service
+from server.outbox.claims import Claim, Result
 from server.outbox.models import OutboxText
-from server.outbox.queue import Claim, Result
+from server.outbox.providers.base import News
 from server.outbox.rules import Answer, Lane, Outcome, Step, TextState
 from server.schools.models import School
 from tests.server.outbox_texts import attempts, change, many, new_text, queued, states, stored
@@ -22,13 +23,14 @@ from tests.server.outbox_texts import attempts, change, many, new_text, queued, 
 pytestmark = pytest.mark.usefixtures("school")
 
 
-def claimed(*, room: tuple[int, int] = (100, 100), busy: tuple[str, ...] = ()) -> list[Claim]:
+def claimed(*, room: tuple[int, int] = (100, 100)) -> list[Claim]:
     with transaction() as session:
-        return queue.claim(session, clock.now(), room=room, busy=busy, provider_for=lambda wanted: wanted or "phone")
+        router = lambda wanted, lane: wanted or "phone"  # noqa: E731
+        return list(claims.claim(session, clock.now(), room=room, provider_for=router).claims)
 
 
 def accepted(claim: Claim, state: TextState = TextState.SENT) -> Result:
-    return Result(claim, Outcome.ACCEPTED, Step(state, provider="phone"), clock.now(), "ref")
+    return Result(claim, Outcome.ACCEPTED, Step(state, provider="phone"), clock.now(), ("ref",))
 
 
 def recorded(*results: Result) -> None:
@@ -89,7 +91,9 @@ def test_bulk_is_left_when_only_the_gates_share_is_free() -> None:
 def test_one_number_gets_one_text_at_a_time() -> None:
     arrived, left = queued(new_text(), new_text(kind="out"))
     (first,) = claimed()
-    assert claimed(busy=(first.recipient,)) == []
+    assert claimed() == []
+    recorded(accepted(first, TextState.DELIVERED))
+    change(left if first.text_id == arrived else arrived, next_attempt_at=clock.now())
     assert {first.text_id, claimed()[0].text_id} == {arrived, left}
 
 
@@ -132,7 +136,7 @@ def test_a_receipt_that_came_before_the_result_stands() -> None:
     (text_id,) = queued(new_text())
     (claim,) = claimed()
     with transaction() as session:
-        service.receive(session, "phone", text_id, service.News(TextState.DELIVERED, "1"))
+        receipts.receive(session, "phone", News(TextState.DELIVERED, "1"), text_id)
     recorded(accepted(claim))
     text = stored(text_id)
     assert (text.state, text.reference) == ("delivered", "ref")
@@ -143,7 +147,7 @@ def test_a_lost_answer_after_a_receipt_leaves_no_doubt() -> None:
     (text_id,) = queued(new_text())
     (claim,) = claimed()
     with transaction() as session:
-        service.receive(session, "phone", text_id, service.News(TextState.SENT, "8"))
+        receipts.receive(session, "phone", News(TextState.SENT, "8"), text_id)
     recorded(Result(claim, Outcome.UNKNOWN, Step(TextState.UNKNOWN), clock.now()))
     assert stored(text_id).state == "sent"
 

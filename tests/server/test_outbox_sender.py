@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text
 
 from server import clock
 from server.db import db, transaction
-from server.outbox import queue, rules, sender, wake
+from server.outbox import claims, rules, sender, wake
 from server.outbox.models import PhoneText
 from server.outbox.providers.base import Accepted, Outgoing, SendFailed
 from server.outbox.providers.phone import Phone
@@ -174,8 +174,8 @@ def test_a_provider_that_can_be_asked_is_asked(
 def test_what_a_dead_sender_left_is_asked_about_and_sent_when_it_is_missing(app: Flask) -> None:
     there, missing = queued(*many(2))
     with transaction() as session:
-        claims = queue.claim(session, clock.now(), room=(2, 2), busy=(), provider_for=lambda _: "phone")
-    arrived = next(claim for claim in claims if claim.text_id == there)
+        taken = claims.claim(session, clock.now(), room=(2, 2), provider_for=lambda wanted, lane: "phone")
+    arrived = next(claim for claim in taken.claims if claim.text_id == there)
     phone().send(Outgoing(there, arrived.phone, arrived.body, 60, True, "", math.inf))  # and then it died
     for text_id in (there, missing):
         change(text_id, lease_until=clock.now())

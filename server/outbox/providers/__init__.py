@@ -31,6 +31,9 @@ def opened(settings: config.Config) -> list[Provider]:
     if "phone" in settings.outbox.providers and not settings.demo:
         # Texts would count as delivered that no family ever sees.
         raise config.ConfigError('outbox.providers: `phone` is the demo\'s; name a real one, as in ["kannel"]')
+    for key in ("per_second", "weights"):
+        for name in getattr(settings.outbox, key).keys() - set(settings.outbox.providers):
+            raise config.ConfigError(f"outbox.{key}: {name!r} is not in outbox.providers")
     return [_opened(name, settings.providers.get(name, {})) for name in settings.outbox.providers]
 
 
