@@ -24,13 +24,18 @@ from server.calendar import service as calendar
 from server.calendar.models import Term
 from server.db import db
 from server.gates import access, authority, credentials
+from server.leavedesk import texts as leave_texts
 from server.notify import caretakers
 from server.notify import rules as gate_texts
 from server.outbox import providers
+from server.rollcall import desk as visitors
 from server.schools.models import School
 
 ANSWER = 5.0  # seconds that a broker may take to answer
-WORDINGS = sorted(gate_texts.wordings() | absence.WORDINGS | caretakers.WORDINGS)  # what providers need templates for
+# What providers need templates for.
+WORDINGS = sorted(
+    gate_texts.wordings() | absence.WORDINGS | caretakers.WORDINGS | leave_texts.WORDINGS | visitors.WORDINGS
+)
 HORIZON = timedelta(days=14)  # a school without a school day in it has no term, or no bells
 
 

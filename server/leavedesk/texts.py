@@ -41,6 +41,7 @@ EN = {
     "dropped": "{name}: no leave is noted. Call the class teacher if you need one.",
     "link": "{name}: to report an absence open {link}",
 }
+WORDINGS = frozenset(f"leave_{each}" for each in ZH)
 KINDS_ZH = {LeaveKind.SICK: "病假", LeaveKind.PERSONAL: "事假", LeaveKind.OFFICIAL: "公假", LeaveKind.TRIP: "外出活动"}
 KINDS_EN = {
     LeaveKind.SICK: "sick leave",
@@ -96,14 +97,21 @@ class Said:
     link: str = ""
 
 
+def values(said: Said, *, name: str, locale: str) -> dict[str, str]:
+    """What stands in the placeholders, in the guardian's language."""
+    chinese = not locale.lower().startswith("en")
+    return {
+        "name": " ".join(name.replace("【", " ").replace("】", " ").split()),
+        "span": span_words(said.span, chinese=chinese) if said.span else "",
+        "kind": (KINDS_ZH if chinese else KINDS_EN)[LeaveKind(said.kind)],
+        "link": said.link,
+    }
+
+
 def body(said: Said, *, sign: str, name: str, locale: str) -> str:
     """One text with its sign."""
-    chinese = not locale.lower().startswith("en")
-    plain = " ".join(name.replace("【", " ").replace("】", " ").split())
-    kind = (KINDS_ZH if chinese else KINDS_EN)[LeaveKind(said.kind)]
-    when = span_words(said.span, chinese=chinese) if said.span else ""
-    words = (ZH if chinese else EN)[said.wording].format(name=plain, span=when, kind=kind, link=said.link)
-    return f"【{sign}】{words}"
+    words = EN if locale.lower().startswith("en") else ZH
+    return f"【{sign}】{words[said.wording].format(**values(said, name=name, locale=locale))}"
 
 
 def tell(session: Session, school: School, leave: Leave, wording: str, now: datetime) -> bool:
@@ -158,6 +166,7 @@ def send(session: Session, school: School, guardian: Guardian, pupil_id: uuid.UU
         lane=Lane.DIRECT,
         wording=f"leave_{said.wording}",
         body=words,
+        values={key: each for key, each in values(said, name=name, locale=guardian.locale).items() if each},
         event_at=now,
         expires_at=now + FRESH,
     )

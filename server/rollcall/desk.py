@@ -26,6 +26,7 @@ AT_DESK = frozenset({"guard", "office", "head"})
 KEEPS_STAFF = frozenset({"office", "head"})
 LASTS = timedelta(hours=2)  # after that it is no news that somebody waits
 KIND = "visitor"
+WORDINGS = frozenset({KIND})
 _visit = table(Visit)
 
 
@@ -100,6 +101,7 @@ def _check_badge(session: Session, school_id: str, badge: str) -> None:
 
 
 def _text(school: School, visit: Visit, host: StaffMember, now: datetime) -> outbox.NewText:
+    values = {"name": visit.name, "time": _time(school, visit), "why": visit.purpose}
     return outbox.NewText(
         school_id=school.id,
         pupil_id=visit.id,  # what the text is about, and to whom: of a visit here, not of a child
@@ -111,13 +113,18 @@ def _text(school: School, visit: Visit, host: StaffMember, now: datetime) -> out
         lane=Lane.ALERT,
         wording=KIND,
         body=_body(school, visit),
+        values={key: words for key, words in values.items() if words},
         event_at=visit.arrived_at,
         expires_at=now + LASTS,
     )
 
 
+def _time(school: School, visit: Visit) -> str:
+    return f"{clock.local(visit.arrived_at, school.timezone):%H:%M}"
+
+
 def _body(school: School, visit: Visit) -> str:
-    at = f"{clock.local(visit.arrived_at, school.timezone):%H:%M}"
+    at = _time(school, visit)
     with force_locale(school.locale):
         said = _("%(name)s came in at %(time)s to see you.", name=visit.name, time=at)
         if visit.purpose:
