@@ -53,6 +53,11 @@ class Child:
                 command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, pass_fds=pass_fds
             )
 
+    def strike(self) -> None:
+        """kill -9 without waiting: no thread of it comes back from a system call any more (see powerdisk.py)."""
+        if self.process is not None:
+            self.process.kill()
+
     def kill(self) -> None:
         """kill -9."""
         if self.process is not None:

@@ -2,6 +2,10 @@
 
 At `cut` all is gone that was not fsynced, metadata too; `reboot` mounts it again, which replays the journal as a
 machine does at its next start. It drops all at once and neither tears nor reorders: tests/gateway/test_salvage.py does.
+
+The call takes milliseconds, and an fsync under way in them may return well although its data are dropped. A processor
+without power hears no such answer, so whoever writes here is sent its SIGKILL just before `cut`: an fsync that has not
+come back by then never does.
 """
 
 import fcntl

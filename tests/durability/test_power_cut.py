@@ -53,7 +53,6 @@ class World:
         self.database = server_disk.folder / "gatebell.db"
         self.cards = 0
         self.promised: set[str] = set()
-        self.in_the_cut: set[str] = set()
 
     def man(self, gate: line.Gate, *servers: line.Child) -> None:
         """Who works here."""
@@ -97,27 +96,23 @@ class World:
         until(lambda: self.gate.unsent() == 0, seconds=PATIENCE_S)
         self._pull()
 
-    def promise(self) -> set[str]:
-        """Every light that is green by now has promised its tap; the answer is all of them.
-
-        But for those of the very moment in which the plug was pulled: there a kernel lets an fsync return well that it
-        has dropped with everything else, which no disk can do whose power is gone.
-        """
-        lit = set(self.gate.greens)
-        self.promised |= lit - self.in_the_cut
-        return lit
+    def promise(self) -> None:
+        """Every light that is green by now has promised its tap; there is no exception."""
+        self.promised |= set(self.gate.greens)
 
     def _pull(self) -> None:
-        before = self.promise()
+        self.gate.strike()
         self.gate_disk.cut()
         self.gate.kill()
-        self.in_the_cut |= set(self.gate.greens) - before
+        self.promise()
         self.gate_disk.reboot()
         self.gate.start()
 
     def cut_server(self) -> None:
         """The plug of the machine that holds database and broker."""
         self.promise()
+        for child in self.servers:
+            child.strike()
         self.server_disk.cut()
         self.stop_server()
         self.server_disk.reboot()
