@@ -79,6 +79,8 @@ def anything_due(session: Session, now: dt.datetime) -> bool:
 
 def record(session: Session, results: Sequence[Result]) -> None:
     """Close the tries and move their texts on; what a receipt or a newer claim has said meanwhile stands."""
+    if not results:
+        return
     rows = session.execute(_LOCKED, {"ids": [result.claim.text_id for result in results]})
     texts = {row.id: row for row in rows}
     known = [result for result in results if result.claim.text_id in texts]

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from server import clock, config
 from server.db import DATABASE_AWAY, db, transaction
 from server.outbox import callbacks, claims, intake, queue, rates, rules, service
-from server.outbox.claims import Claim, Result
+from server.outbox.claims import Claim, Result, Taken
 from server.outbox.providers.base import Doubtful, Outgoing, Provider, SendFailed
 from server.outbox.queue import Doubt
 from server.outbox.rates import Rates
@@ -58,6 +58,7 @@ class Sender:
         self.asked: dict[Future[Answer], Doubt] = {}
         self.landed: list[Result] = []
         self.landed_at = 0.0
+        self.exchanged_at = 0.0
         self.swept_at = 0.0
         self.polled_at = 0.0
         self.weighed_at = time.monotonic()
@@ -96,17 +97,31 @@ class Sender:
     def turn(self, pool: ThreadPoolExecutor, *, called: bool) -> None:
         """One look: what has landed, what is due, what must be asked."""
         self._land()
-        if called or self.more or self._poll():
-            self._guarded(lambda: self._claim(pool))
+        if called or (self.more and self._wait_for_more() <= 0) or self._poll():
+            self._guarded(lambda: self._exchange(pool))
+        elif self.landed and self._wait_for_others() <= 0:
+            self._guarded(self._record)
         if time.monotonic() - self.weighed_at >= WEIGH:
             self._guarded(self._weigh)
-        if self.landed and time.monotonic() - self.landed_at >= LINGER:
-            self._guarded(self._record)
         if time.monotonic() - self.swept_at >= SWEEP:
             self._guarded(lambda: self._sweep(pool))
 
     def _patience(self) -> float:
-        return self.landed_at + LINGER - time.monotonic() if self.landed else POLL
+        waits = [POLL]
+        if self.more:
+            waits.append(self._wait_for_more())
+        if self.landed:
+            waits.append(self._wait_for_others())
+        return max(0.0, min(waits))
+
+    def _wait_for_more(self) -> float:
+        """Seconds until it is worth looking again by ourselves: a commit for many texts costs little more than one."""
+        if 2 * len(self.flying) <= self.settings.outbox.senders:
+            return 0.0
+        return self.exchanged_at + LINGER - time.monotonic()
+
+    def _wait_for_others(self) -> float:
+        return self.landed_at + LINGER - time.monotonic()
 
     def _guarded(self, action: Callable[[], None]) -> None:
         try:
@@ -126,20 +141,28 @@ class Sender:
         db.session.rollback()
         return found
 
-    def _claim(self, pool: ThreadPoolExecutor) -> None:
+    def _exchange(self, pool: ThreadPoolExecutor) -> None:
+        """Write down what has landed and take what is due, in one commit."""
+        self.exchanged_at = time.monotonic()
         room = rules.room(self.settings.outbox.senders, [claim.lane for claim in self.flying.values()])
         if room[0] == 0 or not self._admitted():
             self.more = False
             return
-        now = clock.now()
         with transaction() as session:
-            left = rates.load(session, self.rates, now)
-            router = partial(self._provider_for, left)
-            taken = claims.claim(session, now, room=room, provider_for=router, purse=self.purse)
-            rates.save(session, left, now)
+            queue.record(session, self.landed)
+            taken = self._claim(session, room)
+        self._written()
         for claim in taken.claims:
             self._start(pool, claim)
         self.more = bool(taken.claims or taken.held)
+
+    def _claim(self, session: Session, room: tuple[int, int]) -> Taken:
+        now = clock.now()
+        left = rates.load(session, self.rates, now)
+        router = partial(self._provider_for, left)
+        taken = claims.claim(session, now, room=room, provider_for=router, purse=self.purse)
+        rates.save(session, left, now)
+        return taken
 
     def _admitted(self) -> list[str]:
         now = time.monotonic()
@@ -225,6 +248,9 @@ class Sender:
     def _record(self) -> None:
         with transaction() as session:
             queue.record(session, self.landed)
+        self._written()
+
+    def _written(self) -> None:
         self.landed = []
 
     def _sweep(self, pool: ThreadPoolExecutor) -> None:

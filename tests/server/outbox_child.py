@@ -21,20 +21,31 @@ def die(*_words: Any, **_more: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def before(owner: Any, name: str) -> None:
-    """Die when this function is called."""
-    setattr(owner, name, die)
+def before(owner: Any, name: str, when: Callable[..., Any] = lambda *words: True) -> None:
+    """Die when this function is called, with something to do."""
+    done: Callable[..., Any] = getattr(owner, name)
+    setattr(owner, name, lambda *words, **more: die() if when(*words) else done(*words, **more))
 
 
-def after(owner: Any, name: str) -> None:
+def after(owner: Any, name: str, when: Callable[..., Any] = lambda *words: True) -> None:
     """Die when this function has done its work."""
     done: Callable[..., Any] = getattr(owner, name)
 
-    def then_die(*words: Any, **more: Any) -> None:
-        done(*words, **more)
-        die()
+    def then_die(*words: Any, **more: Any) -> Any:
+        found = done(*words, **more)
+        return die() if when(*words) else found
 
     setattr(owner, name, then_die)
+
+
+def results(_session: Any, landed: Any) -> bool:
+    """Whether there is a result to record."""
+    return bool(landed)
+
+
+def landed(sender: Sender) -> bool:
+    """Whether a result was recorded."""
+    return bool(sender.landed)
 
 
 # In the order of a text's way. A claim and its attempt row are one transaction, so are a result and what follows.
@@ -43,9 +54,9 @@ POINTS: dict[str, Callable[[type[Provider]], None]] = {
     "claim committed": lambda provider: before(Sender, "_start"),
     "request about to leave": lambda provider: before(provider, "send"),
     "answer there": lambda provider: after(provider, "send"),
-    "before record": lambda provider: before(Sender, "_record"),
-    "record written, not committed": lambda provider: after(queue, "record"),
-    "record committed": lambda provider: after(Sender, "_record"),
+    "before record": lambda provider: before(queue, "record", results),
+    "record written, not committed": lambda provider: after(queue, "record", results),
+    "record committed": lambda provider: before(Sender, "_written", landed),
     "swept, not committed": lambda provider: after(queue, "sweep"),
     "asked": lambda provider: after(provider, "ask"),
     "settled, not committed": lambda provider: after(queue, "settle"),
