@@ -97,7 +97,7 @@ def write_school(pupils: int, days: list[date]) -> tuple[School, list[UUID]]:
         for n in range(4):
             session.add(Gateway(school_id="bench", id=f"gate-{n}", name=f"gate {n}", online=True, heard_at=now))
         create_user("bench", "office", "office", PASSWORD, [Grant("office")])
-    return school, [row["id"] for row in rows]
+        return school, list(session.scalars(select(Pupil.id).order_by(Pupil.number)))
 
 
 def facts(pupils: list[UUID], days: list[date]) -> Iterator[tuple[type, dict[str, Any]]]:

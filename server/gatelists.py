@@ -30,8 +30,10 @@ from server.db import DATABASE_AWAY, db, insert_new, table, transaction
 from server.errors import Refused
 from server.gates import rules
 from server.gates.models import Gateway, ListKey
+from server.leave import service as leave
 from server.people.models import Pupil, SchoolClass
 from server.pipeline import ODD_FACT
+from server.register import passes
 from server.schools.models import School
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ DAYS = 8  # that a gate can go on without us
 
 # Who may leave in school hours, asked of every feature that grants it: (school, from, until) -> passes.
 PassSource = Callable[[str, datetime, datetime], Iterable[rules.ExitPass]]
-PASS_SOURCES: tuple[PassSource, ...] = ()
+PASS_SOURCES: tuple[PassSource, ...] = (leave.exit_passes, passes.exit_passes)
 
 _of_school = bindparam("school", type_=String)
 _CARDS = (
@@ -150,11 +152,11 @@ def _add_span(spans: list[gatelist.Span], starts: int, ends: int) -> None:
 def _passes(school_id: str, roster: Roster, starts: datetime, ends: datetime) -> list[gatelist.Pass]:
     given = (each for source in PASS_SOURCES for each in source(school_id, starts, ends))
     known = [each for each in given if each.pupil_id in roster.holders]
-    passes = [
+    made = {
         gatelist.Pass(roster.holders[each.pupil_id], clock.to_millis(each.starts), clock.to_millis(each.ends))
         for each in known
-    ]
-    return sorted(passes, key=lambda each: (each.holder, each.starts, each.ends))
+    }
+    return sorted(made, key=lambda each: (each.holder, each.starts, each.ends))
 
 
 def _inside(school_id: str, today: date, roster: Roster) -> bytes:
