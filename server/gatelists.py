@@ -22,6 +22,7 @@ from gateway import gatelist
 from gateway.gatelist import CardList, ExitList, InsideList
 from gateway.wire import ListKind, ListPart
 from server import clock, crypt, settings
+from server.attendance import boarding
 from server.attendance.models import PupilDay
 from server.attendance.rules import Policy as AttendancePolicy
 from server.calendar import service as calendar
@@ -100,7 +101,7 @@ def content(school: School, now: datetime) -> Content:
         ends=clock.to_millis(ends),
         free=_free(school, today, timetables, policy) if policy.strict_exits else {},
         passes=_passes(school.id, roster, starts, ends) if policy.strict_exits else [],
-        inside=_inside(school.id, today, roster),
+        inside=_inside(school, today, now, roster),
     )
 
 
@@ -159,8 +160,9 @@ def _passes(school_id: str, roster: Roster, starts: datetime, ends: datetime) ->
     return sorted(made, key=lambda each: (each.holder, each.starts, each.ends))
 
 
-def _inside(school_id: str, today: date, roster: Roster) -> bytes:
-    pupils = db.session.scalars(_INSIDE, {"school": school_id, "day": today})
+def _inside(school: School, today: date, now: datetime, roster: Roster) -> bytes:
+    judged = db.session.scalars(_INSIDE, {"school": school.id, "day": today})
+    pupils = {*judged, *boarding.inside_overnight(db.session(), school, now)}
     return gatelist.bits(roster.holders[pupil] for pupil in pupils if pupil in roster.holders)
 
 
