@@ -1,8 +1,9 @@
 """A term of a large school: judged day by day, judged again from raw facts, and looked at through the pages.
 
 120 school days x 1,500 pupils, about 700,000 taps, 3 % away, leave, forgotten exits, marks; on SQLite and on a
-PostgreSQL of its own (without fsync), or on `--database-url`. Every tenth day is also judged at noon, as a school does.
-Prints one JSON object; times in seconds.
+PostgreSQL of its own (without fsync), or on `--database-url`. Every tenth day is also judged at noon, as a school does;
+the last day is today, and it is 10:00. Prints one JSON object; times in seconds. How far it is goes to standard error.
+`--folder` keeps SQLite's file, and what is found there is not made again: only the pages are measured then.
 """
 
 import argparse
@@ -24,8 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from flask import Flask  # noqa: E402
-from sqlalchemy import delete, func, insert, select  # noqa: E402
+from sqlalchemy import Engine, delete, event, func, insert, select  # noqa: E402
 
+from gateway.timebase import Timebase  # noqa: E402
 from server import clock, config, create_app  # noqa: E402
 from server.accounts.rules import Grant  # noqa: E402
 from server.accounts.service import create_user  # noqa: E402
@@ -33,6 +35,7 @@ from server.attendance import service as attendance  # noqa: E402
 from server.attendance.models import PupilDay, TeacherMark  # noqa: E402
 from server.calendar.models import Term  # noqa: E402
 from server.db import db, new_id, transaction  # noqa: E402
+from server.gates.models import Gateway  # noqa: E402
 from server.leave.models import Leave, LeaveKind, LeaveState  # noqa: E402
 from server.people.models import Pupil, SchoolClass  # noqa: E402
 from server.schools.models import School  # noqa: E402
@@ -43,17 +46,34 @@ from tests.server.site import Visitor  # noqa: E402
 ZONE, PASSWORD = "Asia/Shanghai", "a gate and a bell"
 AM, NOON, PM, END = 28_200, 42_600, 48_600, 61_200  # the default bells
 CLOSE = END + 3660  # nobody is expected any more
+TODAY, TEN = date(2026, 11, 25), 36_000  # a Wednesday; what the clock shows
 CHUNK = 10_000
 TURNS = 20
+PAGES = [
+    *("/", "/classes", "/classes/CLASS", "/pupils/PUPIL", "/find?q=Pupil 7", "/texts", "/absence", "/leave", "/gates"),
+    *("/register", "/register/CLASS", "/register/differences", "/gate?q=Pupil 7", "/inside", "/inside/list"),
+    *("/reports?period=day", "/reports?period=week", "/reports?period=month", "/reports?period=term"),
+    *("/reports/classes/CLASS", "/reports/classes/CLASS?period=term", "/reports/classes/CLASS/register"),
+    *("/reports/pupils/PUPIL", "/rollcall", "/odd-uses"),
+]
+
+
+def set_clock() -> None:
+    """It is 10:00 of a school day, whenever this runs."""
+    start = clock.to_millis(clock.at_local(TODAY, TEN, ZONE))
+    day = 86_400_000
+    clock._base = Timebase(start=start - day, begins=time.time_ns() // 1_000_000 - day, until=start + day)
+
+
+def say(what: str) -> None:
+    """How far it is, for who waits."""
+    print(f"{time.strftime('%T')} {what}", file=sys.stderr, flush=True)
 
 
 def school_days(count: int) -> list[date]:
-    """The newest weekdays before today, oldest first."""
-    found, day = [], clock.local_day(clock.now(), ZONE)
-    while len(found) < count:
-        day -= timedelta(days=1)
-        found += [day] if day.weekday() < 5 else []
-    return found[::-1]
+    """The newest weekdays up to today, oldest first."""
+    found = [day for n in range(2 * count + 7) if (day := TODAY - timedelta(days=n)).weekday() < 5]
+    return found[:count][::-1]
 
 
 def write_school(pupils: int, days: list[date]) -> tuple[School, list[UUID]]:
@@ -73,8 +93,11 @@ def write_school(pupils: int, days: list[date]) -> tuple[School, list[UUID]]:
             for n in range(pupils)
         ]
         session.execute(insert(Pupil), rows)
+        now = clock.now()
+        for n in range(4):
+            session.add(Gateway(school_id="bench", id=f"gate-{n}", name=f"gate {n}", online=True, heard_at=now))
         create_user("bench", "office", "office", PASSWORD, [Grant("office")])
-    return school, [row["id"] for row in rows]
+        return school, list(session.scalars(select(Pupil.id).order_by(Pupil.number)))
 
 
 def facts(pupils: list[UUID], days: list[date]) -> Iterator[tuple[type, dict[str, Any]]]:
@@ -92,6 +115,8 @@ def facts(pupils: list[UUID], days: list[date]) -> Iterator[tuple[type, dict[str
             if luck < 0.035:
                 yield TeacherMark, mark(pupil, day, midnight)
             for second, direction in times(luck, chance):
+                if day == TODAY and second > TEN:
+                    break
                 n += 1
                 yield Tap, tap(pupil, day, midnight + timedelta(seconds=second), direction, n)
 
@@ -164,8 +189,15 @@ def digest() -> str:
 
 
 def timed(act: Callable[[], object], turns: int = TURNS) -> dict[str, float]:
-    """Wall and processor time of an act, after one to warm up."""
+    """Wall and processor time of an act, and what it asks of the database, after one to warm up."""
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
     act()
+    event.remove(Engine, "before_cursor_execute", note)
     walls, cores = [], []
     for _ in range(turns):
         wall, core = time.perf_counter(), time.process_time()
@@ -174,84 +206,91 @@ def timed(act: Callable[[], object], turns: int = TURNS) -> dict[str, float]:
         cores.append(time.process_time() - core)
     p95 = statistics.quantiles(walls, n=20)[-1]
     found = {"median": statistics.median(walls), "p95": p95, "processor_median": statistics.median(cores)}
-    return {name: round(value, 4) for name, value in found.items()}
+    return {name: round(value, 4) for name, value in found.items()} | {"statements": len(asked)}
 
 
-def pages(app: Flask, pupil: UUID, day: date) -> dict[str, dict[str, float]]:
+def pages(app: Flask, pupil: UUID) -> dict[str, dict[str, float]]:
     """How long each page takes the server with the whole term in its tables."""
     visitor = Visitor(app)
     assert visitor.log_in("office", PASSWORD).status_code == 303
     with app.app_context():
         room = db.session.scalar(select(Pupil.class_id).where(Pupil.id == pupil))
         db.session.remove()
-    ask = f"day={day}"
-    urls = ["/", "/classes", f"/classes/{room}?{ask}", f"/pupils/{pupil}?{ask}", "/find?q=Pupil 7", f"/texts?{ask}"]
-    urls += [f"/reports?period={period}&{ask}" for period in ("day", "week", "month", "term")]
-    urls += [
-        f"/reports/classes/{room}?{ask}",
-        f"/reports/classes/{room}?period=term&{ask}",
-        f"/reports/pupils/{pupil}?{ask}",
-    ]
-    urls += [f"/reports/classes/{room}/register?{ask}"]
-    plain = {str(room): "CLASS", str(pupil): "PUPIL", f"&{ask}": "", f"?{ask}": ""}
+    names = {"CLASS": str(room), "PUPIL": str(pupil)}
     found = {}
-    for url in urls:
-        name = url
-        for long, short in plain.items():
-            name = name.replace(long, short)
+    for name in PAGES:
+        url = name
+        for short, long in names.items():
+            url = url.replace(short, long)
         found[name] = timed(lambda url=url: visitor.text(url))  # type: ignore[misc]
+        say(f"{name} {found[name]}")
     return found
+
+
+def judged(school: School, everybody: list[UUID], days: list[date]) -> dict[str, Any]:
+    """Every day as a school judges it; then all days again from nothing, which must give the same."""
+    closes = []
+    for n, day in enumerate(days):
+        if n % 10 == 0:
+            judge(school, everybody, day, NOON)
+            say(f"judged to {day}")
+        closes.append(judge(school, everybody, day, TEN if day == TODAY else CLOSE))
+    first = digest()
+    with transaction() as session:
+        session.execute(delete(PupilDay))
+    again = []
+    for n, day in enumerate(days):
+        again.append(judge(school, everybody, day, TEN if day == TODAY else CLOSE))
+        if n % 10 == 0:
+            say(f"judged again to {day}")
+    return {
+        "judged": round(sum(closes), 1),
+        "judged_again": round(sum(again), 1),
+        "equal": digest() == first,
+        "day_close": {"median": round(statistics.median(closes), 3), "most": round(max(closes), 3)},
+    }
+
+
+def made(pupils: int, count: int) -> dict[str, Any]:
+    """The term: facts in bulk, days by the product."""
+    days = school_days(count)
+    began = time.perf_counter()
+    school, everybody = write_school(pupils, days)
+    write_facts(everybody, days)
+    wrote = round(time.perf_counter() - began, 1)
+    db.session.remove()
+    say(f"facts written in {wrote} s")
+    return {"written": wrote} | judged(db.session.get_one(School, "bench"), everybody, days)
 
 
 def run(url: str, folder: Path, pupils: int, count: int) -> dict[str, Any]:
     """The whole story on one database."""
     app = create_app(config.Config(database=config.Database(url=url), secrets=config.Secrets(key_file=f"{folder}/key")))
     with app.app_context():
-        days = school_days(count)
-        began = time.perf_counter()
-        school, everybody = write_school(pupils, days)
-        write_facts(everybody, days)
-        taps = db.session.scalar(select(func.count()).select_from(Tap))
-        wrote = time.perf_counter() - began
+        empty = db.session.get(School, "bench") is None
+        found = made(pupils, count) if empty else {}
         db.session.remove()
-        school = db.session.get_one(School, "bench")
-        closes = []
-        for n, day in enumerate(days):
-            if n % 10 == 0:
-                judge(school, everybody, day, NOON)
-            closes.append(judge(school, everybody, day, CLOSE))
-        first = digest()
-        with transaction() as session:
-            session.execute(delete(PupilDay))
-        again = [judge(school, everybody, day, CLOSE) for day in days]
-        equal = digest() == first
+        found["taps"] = db.session.scalar(select(func.count()).select_from(Tap))
+        pupil = db.session.scalars(select(Pupil.id).where(Pupil.number == "000000")).one()
         db.session.remove()
-    found = pages(app, everybody[0], days[-1])
+    found["pages"] = pages(app, pupil)
     with app.app_context():
-        db.session.remove()
         db.engine.dispose()
-    return {
-        "taps": taps,
-        "written": round(wrote, 1),
-        "judged": round(sum(closes), 1),
-        "judged_again": round(sum(again), 1),
-        "equal": equal,
-        "day_close": {"median": round(statistics.median(closes), 3), "most": round(max(closes), 3)},
-        "month_report": found["/reports?period=month"],
-        "pages": found,
-    }
+    return found
 
 
-def databases(folder: Path, url: str) -> Iterator[tuple[str, str]]:
-    """Name and URL of each, migrated and empty."""
+def databases(folder: Path, url: str, kinds: str) -> Iterator[tuple[str, str]]:
+    """Name and URL of each, migrated."""
     if url:
         services.migrate(url)
         yield url.split(":", maxsplit=1)[0], url
         return
-    services.migrate(f"sqlite:///{folder}/bench.db")
-    yield "sqlite", f"sqlite:///{folder}/bench.db"
-    with services.Postgres(folder / "postgres") as server:
-        yield "postgresql", server.fresh_database()
+    if "sqlite" in kinds:
+        services.migrate(f"sqlite:///{folder}/bench.db")
+        yield "sqlite", f"sqlite:///{folder}/bench.db"
+    if "postgresql" in kinds:
+        with services.Postgres(folder / "postgres") as server:
+            yield "postgresql", server.fresh_database()
 
 
 def main() -> None:
@@ -260,15 +299,20 @@ def main() -> None:
     parser.add_argument("--pupils", type=int, default=1500)
     parser.add_argument("--days", type=int, default=120)
     parser.add_argument("--database-url", default="")
+    parser.add_argument("--only", default="sqlite postgresql", help="one of sqlite, postgresql")
+    parser.add_argument("--folder", type=Path, help="kept afterwards")
     asked = parser.parse_args()
+    set_clock()
     with tempfile.TemporaryDirectory(prefix="gatebell-bench-") as name:
-        folder = Path(name)
+        folder = asked.folder or Path(name)
+        folder.mkdir(exist_ok=True)
         folder.chmod(0o755)
         found = {
-            kind: run(url, folder, asked.pupils, asked.days) for kind, url in databases(folder, asked.database_url)
+            kind: run(url, folder, asked.pupils, asked.days)
+            for kind, url in databases(folder, asked.database_url, asked.only)
         }
-    size = {"pupils": asked.pupils, "days": asked.days, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
-    print(json.dumps(size | found, indent=1))
+    size = {"pupils": asked.pupils, "days": asked.days, "cores": os.cpu_count()}
+    print(json.dumps(size | {"load": [round(each, 1) for each in os.getloadavg()]} | found, indent=1))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from gateway import gatelist
 from gateway.gatelist import CardList, ExitList, InsideList
 from gateway.wire import ListKind, ListPart
 from server import clock, crypt, settings
+from server.attendance import boarding
 from server.attendance.models import PupilDay
 from server.attendance.rules import Policy as AttendancePolicy
 from server.calendar import service as calendar
@@ -30,8 +31,10 @@ from server.db import DATABASE_AWAY, db, insert_new, table, transaction
 from server.errors import Refused
 from server.gates import rules
 from server.gates.models import Gateway, ListKey
+from server.leave import service as leave
 from server.people.models import Pupil, SchoolClass
 from server.pipeline import ODD_FACT
+from server.register import passes
 from server.schools.models import School
 
 log = logging.getLogger(__name__)
@@ -44,7 +47,7 @@ DAYS = 8  # that a gate can go on without us
 
 # Who may leave in school hours, asked of every feature that grants it: (school, from, until) -> passes.
 PassSource = Callable[[str, datetime, datetime], Iterable[rules.ExitPass]]
-PASS_SOURCES: tuple[PassSource, ...] = ()
+PASS_SOURCES: tuple[PassSource, ...] = (leave.exit_passes, passes.exit_passes)
 
 _of_school = bindparam("school", type_=String)
 _CARDS = (
@@ -98,7 +101,7 @@ def content(school: School, now: datetime) -> Content:
         ends=clock.to_millis(ends),
         free=_free(school, today, timetables, policy) if policy.strict_exits else {},
         passes=_passes(school.id, roster, starts, ends) if policy.strict_exits else [],
-        inside=_inside(school.id, today, roster),
+        inside=_inside(school, today, now, roster),
     )
 
 
@@ -150,15 +153,16 @@ def _add_span(spans: list[gatelist.Span], starts: int, ends: int) -> None:
 def _passes(school_id: str, roster: Roster, starts: datetime, ends: datetime) -> list[gatelist.Pass]:
     given = (each for source in PASS_SOURCES for each in source(school_id, starts, ends))
     known = [each for each in given if each.pupil_id in roster.holders]
-    passes = [
+    made = {
         gatelist.Pass(roster.holders[each.pupil_id], clock.to_millis(each.starts), clock.to_millis(each.ends))
         for each in known
-    ]
-    return sorted(passes, key=lambda each: (each.holder, each.starts, each.ends))
+    }
+    return sorted(made, key=lambda each: (each.holder, each.starts, each.ends))
 
 
-def _inside(school_id: str, today: date, roster: Roster) -> bytes:
-    pupils = db.session.scalars(_INSIDE, {"school": school_id, "day": today})
+def _inside(school: School, today: date, now: datetime, roster: Roster) -> bytes:
+    judged = db.session.scalars(_INSIDE, {"school": school.id, "day": today})
+    pupils = {*judged, *boarding.inside_overnight(db.session(), school, now)}
     return gatelist.bits(roster.holders[pupil] for pupil in pupils if pupil in roster.holders)
 
 

@@ -16,7 +16,6 @@ from server.attendance.models import PupilDay
 from server.attendance.rules import Status
 from server.calendar import service as calendar
 from server.db import insert_new, new_id, table
-from server.gates import service as gates
 from server.people.models import Pupil, SchoolClass
 from server.schools.models import School
 
@@ -43,8 +42,6 @@ class Look:
 
     rooms: Mapping[uuid.UUID, Room]
     usual: Mapping[tuple[str, object, str], tuple[float, ...]]  # (kind, class or grade, session) -> shares
-    silent: bool
-    untested: bool
     unusual: bool
     doubts: frozenset[Why] = frozenset()
     marked: frozenset[uuid.UUID] = frozenset()  # classes of whom many were marked absent within a minute
@@ -54,9 +51,7 @@ class Look:
         room = self.rooms.get(class_id)
         shares = list(self._shares(room)) if room else []
         doubts = {*self.doubts, *([Why.MARKS] if class_id in self.marked else [])}
-        return rules.brakes(
-            policy, shares, silent=self.silent, untested=self.untested, unusual=self.unusual, doubts=doubts
-        )
+        return rules.brakes(policy, shares, unusual=self.unusual, doubts=doubts)
 
     def _shares(self, room: Room) -> Iterator[Share]:
         beside = [each for each in self.rooms.values() if each.session == room.session]
@@ -80,12 +75,9 @@ def look(session: Session, school: School, day: date, sessions: Mapping[str, str
     ]
     if rows:
         session.execute(insert_new(_share), rows)
-    unsure = [doubt for doubt in gates.doubts(school.id, day) if doubt.loses_taps]
     return Look(
         rooms=rooms,
         usual=_usual(session, school.id, day),
-        silent=any(doubt.part == "signal" for doubt in unsure),
-        untested=any(doubt.part != "signal" for doubt in unsure),
         unusual=calendar.is_unusual(school.id, day),
         doubts=doubts.found(session, school, day, now),
         marked=doubts.marked_at_once(session, school.id, day),

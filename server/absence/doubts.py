@@ -13,6 +13,8 @@ from server.absence.rules import LEAST, Why
 from server.attendance.models import TeacherMark
 from server.attendance.rules import MarkKind
 from server.calendar.models import BellTime
+from server.gates import service as gates
+from server.gates.rules import ANSWER
 from server.people.models import Pupil
 from server.schools.models import School
 from server.taps.models import Tap
@@ -21,13 +23,31 @@ LOOK_BACK = 10  # days against which a reader's taps are counted
 STILL_USED = 3  # a reader that saw nobody on so many days is out of use, which staff know by then
 NEW = timedelta(hours=3)
 AT_ONCE = timedelta(minutes=1)
+SIGNAL = "signal"  # the part of a gate's doubt that is its silence
 
 
 def found(session: Session, school: School, day: date, now: datetime) -> frozenset[Why]:
-    """What speaks against the gates of a school as a whole."""
+    """What speaks against the gates of a school as a whole; one fact is one reason, and that of whoever knows it best.
+
+    A reader that sees nobody because its self-test failed or its gate is silent is no second reason, nor is a silent
+    gate that does not answer the self-test.
+    """
+    unsure = [doubt for doubt in gates.doubts(school.id, day) if doubt.loses_taps]
+    silent = {doubt.gateway_id for doubt in unsure if doubt.part == SIGNAL}
+    still = {doubt.gateway_id for doubt in unsure if doubt.part == SIGNAL and doubt.until is None}
+    failed = {(doubt.gateway_id, doubt.part) for doubt in unsure if doubt.part != SIGNAL}
+    known = {*failed, *((gateway, ANSWER) for gateway in still)}
     signs = (
+        (Why.GATE_SILENT, bool(silent)),
+        (Why.SELF_TEST, any(part != ANSWER or gateway not in silent for gateway, part in failed)),
         (Why.CLOCK, _clock_astray(session, school.id, day, now)),
-        (Why.READER, _quiet(session, school, day, now)),
+        (
+            Why.READER,
+            any(
+                not known & {(gateway, f"reader {reader}"), (gateway, ANSWER)}
+                for gateway, reader in _quiet(session, school, day, now)
+            ),
+        ),
         (Why.BELLS, _new_bells(session, school.id, day)),
     )
     return frozenset(why for why, holds in signs if holds)
@@ -39,8 +59,8 @@ def _clock_astray(session: Session, school_id: str, day: date, now: datetime) ->
     return session.scalar(query.limit(1)) is not None
 
 
-def _quiet(session: Session, school: School, day: date, now: datetime) -> bool:
-    """Whether a reader of entries has seen hardly anybody by this time, against the days before."""
+def _quiet(session: Session, school: School, day: date, now: datetime) -> set[tuple[str, str]]:
+    """Gate and id of each reader of entries that has seen hardly anybody by this time, against the days before."""
     second = clock.local_seconds(now, day, school.timezone)
     before = [day - timedelta(days=n) for n in range(LOOK_BACK + 1)]
     until = or_(*(and_(Tap.day == each, Tap.at <= clock.at_local(each, second, school.timezone)) for each in before))
@@ -50,11 +70,12 @@ def _quiet(session: Session, school: School, day: date, now: datetime) -> bool:
     for gateway, reader, on, count in session.execute(grouped):
         counts[gateway, reader][on] = count
     known = sorted({on for by_day in counts.values() for on in by_day if on < day})  # days on which anybody tapped
-    return any(
-        rules.is_quiet(by_day.get(day, 0), [by_day.get(on, 0) for on in known])
+    return {
+        reader
+        for reader, by_day in counts.items()
+        if rules.is_quiet(by_day.get(day, 0), [by_day.get(on, 0) for on in known])
         and any(by_day.get(on, 0) >= rules.USUAL_TAPS for on in known[-STILL_USED:])
-        for by_day in counts.values()
-    )
+    }
 
 
 def _new_bells(session: Session, school_id: str, day: date) -> bool:

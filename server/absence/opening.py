@@ -40,7 +40,7 @@ class Missing:
         """What holds this pupil alone."""
         found = [Why.LATE] if self.since > rules.LOOKED_LATE else []
         if self.verdict.sessions[self.lesson.name].state == days.State.UNCONFIRMED:
-            found.append(Why.CLOCK if self.verdict.unsure else Why.GATE_SILENT)
+            found.append(Why.CLOCK if "time_uncertain" in self.verdict.flags else Why.GATE_SILENT)
         return found
 
 

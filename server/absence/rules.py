@@ -99,26 +99,12 @@ def is_abnormal(share: Share, policy: AbsencePolicy) -> bool:
 
 
 def brakes(
-    policy: AbsencePolicy,
-    shares: Collection[Share],
-    *,
-    silent: bool,
-    untested: bool,
-    unusual: bool,
-    doubts: Collection[Why] = (),
+    policy: AbsencePolicy, shares: Collection[Share], *, unusual: bool, doubts: Collection[Why] = ()
 ) -> tuple[Why, ...]:
     """All that speaks for looking first, for one pupil: `shares` are those of its class, grade and school."""
     found = [*doubts, *(share.kind for share in shares if is_abnormal(share, policy))]
-    found += [
-        why
-        for why, holds in (
-            (Why.STOPPED, policy.stopped),
-            (Why.GATE_SILENT, silent),
-            (Why.SELF_TEST, untested),
-            (Why.UNUSUAL_DAY, unusual and policy.hold_unusual_days),
-        )
-        if holds
-    ]
+    found += [Why.STOPPED] if policy.stopped else []
+    found += [Why.UNUSUAL_DAY] if unusual and policy.hold_unusual_days else []
     return tuple(sorted(set(found)))
 
 

@@ -77,8 +77,8 @@ def begin_try(login: str, address: str, now: datetime) -> int:
     Counting first means that a hundred guesses at the same time are a hundred, not one.
     """
     keys = _failures(login, address, now)
-    waits = [
-        rules.wait_after(row.count, free=free, longest=longest) - clock.elapsed(row.last_at, now)
+    waits = [  # a clock that was set back makes nobody wait longer
+        rules.wait_after(row.count, free=free, longest=longest) - max(0.0, clock.elapsed(row.last_at, now))
         for row, free, longest in ((keys[0], 5, 300), (keys[1], 30, 900))
     ]
     if max(waits) > 0:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from server import clock, settings
 from server.accounts.models import User
-from server.attendance import rules
+from server.attendance import gatebook, rules
 from server.attendance.models import PupilDay
 from server.audit import service as audit
 from server.calendar import rules as calendar_rules
@@ -61,16 +61,16 @@ class Boarders:
         weeks = {day: calendar_rules.week_begins(day, self.policy) for _, day in mine}
         earlier = {each for day, begins in weeks.items() for each in _until(begins, day - A_DAY)}
         seen = taps.of_days(self.session, self.school.id, {pupil_id for pupil_id, _ in mine}, earlier)
-        return {
-            (pupil_id, day): rules.Night(
-                inside=passages.stays_inside(
-                    [passage(self.school, each, *sight) for sight in seen.get((pupil_id, each), ())]
-                    for each in _until(weeks[day], day - A_DAY)
-                ),
-                goes_on=day < self._week_ends(day),
+        written = gatebook.of_days(self.session, self.school.id, {pupil_id for pupil_id, _ in mine}, earlier)
+        found = {}
+        for pupil_id, day in mine:
+            week = [(pupil_id, each) for each in _until(weeks[day], day - A_DAY)]
+            sights = ((each, [*seen.get(each, ()), *written.get(each, ())]) for each in week)
+            stand = passages.stand_after(
+                [passage(self.school, on, *sight) for sight in those] for (_, on), those in sights
             )
-            for pupil_id, day in mine
-        }
+            found[pupil_id, day] = rules.Night(stand.inside, stand.unsure, goes_on=day < self._week_ends(day))
+        return found
 
     def _week_ends(self, day: date) -> date:
         return calendar_rules.week_begins(day, self.policy) + timedelta(days=6)
@@ -95,6 +95,18 @@ def deadline(school: School, day: date) -> datetime | None:
     if not any(calendar.is_school_day(school.id, each) for each in (day, day + A_DAY)):
         return None
     return clock.at_local(day, policy.return_minute * 60, school.timezone)
+
+
+def inside_overnight(session: Session, school: School, now: datetime) -> set[uuid.UUID]:
+    """Boarders who are inside since an earlier day and whose day nobody has judged yet, as before the first bell."""
+    day = clock.local_day(now, school.timezone)
+    judged = select(PupilDay.pupil_id).where(PupilDay.school_id == school.id, PupilDay.date == day)
+    query = _of_school(school.id, settings.policy(school.id, BoardingPolicy)).where(Pupil.id.not_in(judged))
+    keys = {(pupil_id, day) for pupil_id in session.scalars(query)}
+    if not keys:
+        return set()
+    nights = Boarders(session, school, {pupil_id for pupil_id, _ in keys}, now).nights(keys)
+    return {pupil_id for (pupil_id, _), night in nights.items() if night.inside}
 
 
 def not_back(user: User, school: School, now: datetime) -> list[tuple[Pupil, SchoolClass]]:

@@ -110,9 +110,13 @@ class Stay:
 
 @dataclass(frozen=True)
 class Night:
-    """What a boarder's week adds to a day: inside since an earlier day, and whether the week goes on tomorrow."""
+    """What a boarder's week adds to a day: inside since an earlier day, and whether the week goes on tomorrow.
+
+    `unsure`: not known to be inside, but a tap of an earlier day whose clock was not set may have been the return.
+    """
 
     inside: bool = False
+    unsure: bool = False
     goes_on: bool = True
 
 
@@ -178,12 +182,13 @@ def judge(
         until=closing if closed else now,
         assumed=frozenset(calendar.begun(bells, at) for at in path.strays),
         unsure=sum(direction == "in" for _, direction in unsure),
+        unsure_night=night.unsure and not path.tapped,
     )
     findings = {session.name: _found(session, evidence, marks) for session in bells}
     flags = path.flags.union(
         *(finding.flags for finding in findings.values()),
         ["exit_unknown"] if forgotten else [],
-        ["time_uncertain"] if unsure else [],
+        ["time_uncertain"] if unsure or evidence.unsure_night else [],
         ["tap_on_off_day"] if not bells and path.tapped else [],
     )
     return Day(
@@ -240,6 +245,7 @@ class _Evidence:
     until: int  # the end of a stay without an exit
     assumed: frozenset[str | None]  # sessions in which somebody must have been who left without having entered
     unsure: int
+    unsure_night: bool  # a boarder may have come back on an earlier day, and nothing trusted was seen today
 
 
 @dataclass(frozen=True)
@@ -316,7 +322,7 @@ def _missing(starts: int, evidence: _Evidence) -> Verdict:
     if evidence.now < cut_off:
         return Verdict(State.PENDING)
     silent = any(gap.starts < cut_off and gap.ends > starts - HOUR for gap in evidence.gaps)
-    return Verdict(State.UNCONFIRMED if silent or evidence.unsure else State.ABSENT)
+    return Verdict(State.UNCONFIRMED if silent or evidence.unsure or evidence.unsure_night else State.ABSENT)
 
 
 def _marked(finding: _Finding, marks: Sequence[Mark]) -> _Finding:

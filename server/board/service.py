@@ -24,6 +24,7 @@ from server.outbox.models import OutboxText
 from server.outbox.rules import SHOWN
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
+from server.register import calls
 from server.schools.models import School
 
 MOST_HELD, MOST_DONE = 60, 20
@@ -83,6 +84,7 @@ class Brake:
     gaps: tuple[Gap, ...]
     rooms: tuple[SchoolClass, ...]  # with held pupils
     called: frozenset[uuid.UUID]
+    looked: frozenset[uuid.UUID]  # of these, whose register was taken since
     cleared: int
     stopped: bool
 
@@ -160,9 +162,10 @@ def told(user: User, day: dt.date) -> int:
 
 
 def called(user: User, day: dt.date) -> tuple[SchoolClass, ...]:
-    """The classes of the user that were asked to look who is there, as long as pupils of them are held."""
+    """The classes of the user that were asked to look who is there and have not yet, as long as pupils are held."""
     query = people.visible_pupils(user).join(AbsenceCase, AbsenceCase.pupil_id == Pupil.id)
     query = query.join(RegisterCall, (RegisterCall.class_id == SchoolClass.id) & (RegisterCall.date == day))
+    query = query.where(RegisterCall.session == AbsenceCase.session, ~calls.is_answered())
     held = query.where(AbsenceCase.date == day, AbsenceCase.state == CaseState.HELD)
     rooms = db.session.scalars(held.with_only_columns(SchoolClass)).unique()
     return tuple(sorted(rooms, key=people.class_order))
@@ -239,7 +242,14 @@ def _begins(user: User, found: Sequence[Found]) -> Mapping[tuple[dt.date, str, s
 def _brake(user: User, day: dt.date, held: Sequence[Found], everybody: Sequence[Found]) -> Brake:
     ids = [case.id for case, _, _ in held]
     told = select(func.count(AbsenceStep.case_id.distinct())).where(AbsenceStep.case_id.in_(ids))
-    called = select(RegisterCall.class_id).where(RegisterCall.school_id == user.school_id, RegisterCall.date == day)
+    mine = (RegisterCall.school_id == user.school_id, RegisterCall.date == day)
+    called = {
+        (each.class_id, each.session): each.done
+        for each in db.session.execute(
+            select(RegisterCall.class_id, RegisterCall.session, calls.is_answered().label("done")).where(*mine)
+        )
+    }
+    newest = {room.id: called.get((room.id, case.session)) for case, _, room in held}
     why = {Why(each) for case, _, _ in held for each in case.why}
     rooms = {room.id: room for _, _, room in held}
     return Brake(
@@ -249,7 +259,8 @@ def _brake(user: User, day: dt.date, held: Sequence[Found], everybody: Sequence[
         why=tuple(each for each in Why if each in why),
         gaps=_gaps(user.school_id, day) if Why.GATE_SILENT in why else (),
         rooms=tuple(sorted(rooms.values(), key=people.class_order)),
-        called=frozenset(db.session.scalars(called)),
+        called=frozenset(class_id for class_id, done in newest.items() if done is not None),
+        looked=frozenset(class_id for class_id, done in newest.items() if done),
         cleared=sum(
             bool(case.why) and case.state == CaseState.FOUND and not case.released_at for case, *_ in everybody
         ),

@@ -191,8 +191,9 @@ def withdraw(session: Session, school: School, leave_id: uuid.UUID, actor: Actor
         check_power(school, actor.user, room, leave.kind, leave.school_days)
     _refuse(Fault.OVER if leave.ends_at <= now else None)
     was = leave.starts_at, leave.ends_at
-    if leave.state == LeaveState.APPROVED and leave.starts_at < now:
-        leave.ends_at = now.replace(second=0, microsecond=0)
+    minute = now.replace(second=0, microsecond=0)
+    if leave.state == LeaveState.APPROVED and leave.starts_at < minute:
+        leave.ends_at = minute
         leave.school_days = max(1, service.school_days(school, room.timetable, leave.starts_at, leave.ends_at))
     else:
         leave.state = LeaveState.WITHDRAWN

@@ -4,6 +4,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import TypeVar
+
+Moment = TypeVar("Moment", int, datetime)
 
 DAY = 86_400
 MOST_DAYS = 10_000  # more than any leave has
@@ -48,9 +51,9 @@ def within(starts: int, ends: int) -> tuple[int, int]:
     return max(0, starts), min(DAY, ends)
 
 
-def merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+def merged(spans: Iterable[tuple[Moment, Moment]]) -> list[tuple[Moment, Moment]]:
     """The same time without overlaps, in order; what touches is one."""
-    found: list[tuple[int, int]] = []
+    found: list[tuple[Moment, Moment]] = []
     for starts, ends in sorted(spans):
         if found and starts <= found[-1][1]:
             found[-1] = found[-1][0], max(found[-1][1], ends)

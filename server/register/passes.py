@@ -20,6 +20,7 @@ from server.attendance.models import PupilDay
 from server.audit import service as audit
 from server.db import db, insert_new, new_id, table
 from server.errors import NotAllowed, NotFound, Refused
+from server.gates.rules import ExitPass
 from server.leave.models import Leave, LeaveState
 from server.people import service as people
 from server.people.models import Pupil, SchoolClass
@@ -30,6 +31,7 @@ from server.schools.models import School
 
 BEFORE = timedelta(minutes=15)  # so long before the leave begins its pass opens the gate
 LAST_MINUTE = 86_340  # 23:59, when a day's pass ends at the latest
+OLD = timedelta(days=2)  # a pass is for the day on which it was made
 SLIP = timedelta(hours=2)  # a late slip is for the next lesson, not for the week
 _pass = table(GatePass)
 
@@ -146,17 +148,32 @@ def paper(user: User, code: str, now: datetime) -> Paper:
     if given is None or given.school_id != user.school_id:
         raise NotFound
     pupil, room = _holder(user, given.pupil_id)
-    state = rules.pass_state(
-        now=now, starts=given.valid_from, ends=given.valid_until, used_at=given.used_at, approved=_approved(given)
-    )
+    leave = db.session.get(Leave, given.leave_id, populate_existing=True) if given.leave_id else None
+    approved = given.kind == PassKind.LATE or (leave is not None and leave.state == LeaveState.APPROVED)
+    starts, ends = _span(given, leave)
+    state = rules.pass_state(now=now, starts=starts, ends=ends, used_at=given.used_at, approved=approved)
     return Paper(given, pupil, room, state, code_of(given.id))
 
 
-def _approved(given: GatePass) -> bool:
-    if given.leave_id is None:
-        return given.kind == PassKind.LATE
-    leave = db.session.get(Leave, given.leave_id, populate_existing=True)
-    return leave is not None and leave.state == LeaveState.APPROVED
+def _span(given: GatePass, leave: Leave | None) -> tuple[datetime, datetime]:
+    """When a paper is good: as printed, and never longer than its leave, which may have been shortened since."""
+    if leave is None:
+        return given.valid_from, given.valid_until
+    return max(given.valid_from, leave.starts_at - BEFORE), min(given.valid_until, leave.ends_at)
+
+
+def exit_passes(school_id: str, starts: datetime, ends: datetime) -> list[ExitPass]:
+    """Whom printed passes that nobody has taken yet let out, as the gates' lists take it."""
+    query = (
+        select(GatePass, Leave)
+        .join(Leave, Leave.id == GatePass.leave_id)
+        .where(GatePass.school_id == school_id, GatePass.kind == PassKind.EXIT, GatePass.used_at.is_(None))
+        .where(GatePass.valid_until > starts, GatePass.valid_from < ends, GatePass.made_at > starts - OLD)
+        .where(Leave.state == LeaveState.APPROVED)
+    )
+    rows = db.session.execute(query.execution_options(populate_existing=True))
+    spans = [(given.pupil_id, *_span(given, leave)) for given, leave in rows]
+    return [ExitPass(*each) for each in spans if each[1] < each[2]]
 
 
 def use(session: Session, user: User, code: str, now: datetime) -> bool:

@@ -18,8 +18,8 @@ from server.calendar import service as calendar
 from server.db import db, new_id, transaction
 from server.errors import Refused
 from server.people.models import SchoolClass
+from server.register import calls, lists, passes, rules, service, sheet, words
 from server.register import desk as gate
-from server.register import lists, passes, rules, service, sheet, words
 from server.register.models import ClassRegister
 from server.register.service import Place, Saying
 
@@ -66,6 +66,7 @@ def _page(room: SchoolClass) -> str:
         lessons=lessons,
         lesson=lesson,
         sheet=looked,
+        called=calls.is_open(db.session(), Place(room, day, lesson)),
         register=_register(room, day, lesson.name),
         bar=_bar(looked, now),
         late=max(1, (second - lesson.starts) // 60) if lesson.starts < second < lesson.ends else 5,

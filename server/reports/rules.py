@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from operator import attrgetter
 from typing import Annotated
 
 import msgspec
@@ -184,7 +185,7 @@ class Tally:
         return Tally(*(getattr(self, each) + getattr(other, each) for each in _NAMES))
 
     def __mul__(self, times: int) -> "Tally":
-        return Tally(*(getattr(self, each) * times for each in _NAMES))
+        return Tally(*(count * times for count in _counts(self)))
 
     @property
     def attended(self) -> int:
@@ -208,6 +209,7 @@ class Tally:
 
 
 _NAMES = tuple(each.name for each in fields(Tally))
+_counts = attrgetter(*_NAMES)
 _MISSED = {Counts.AUTHORISED: Tally(authorised=1), Counts.UNAUTHORISED: Tally(unauthorised=1)}
 _APART = {State.UNCONFIRMED: Tally(unconfirmed=1), State.PENDING: Tally(pending=1)}
 
@@ -237,10 +239,7 @@ def _attended(said: Said) -> Tally:
 
 def total(tallies: Iterable[Tally]) -> Tally:
     """Their sum."""
-    found = [0] * len(_NAMES)
-    for each in tallies:
-        found = [count + getattr(each, name) for count, name in zip(found, _NAMES, strict=True)]
-    return Tally(*found)
+    return Tally(*map(sum, zip(*map(_counts, tallies), strict=True)))
 
 
 def safe(cell: object) -> str:

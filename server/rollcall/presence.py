@@ -10,6 +10,7 @@ from sqlalchemy import Select, and_, select
 from sqlalchemy.orm import Session
 
 from server import clock
+from server.attendance import boarding
 from server.attendance.models import PupilDay
 from server.calendar import service as calendar
 from server.gates import service as gates
@@ -21,6 +22,11 @@ from server.rollcall.rules import Standing
 from server.schools.models import School
 from server.taps import rules as passages
 from server.taps.models import Tap
+
+_SHOWN = (
+    *(Pupil.id, Pupil.class_id, Pupil.name, Pupil.seat),
+    *(PupilDay.status, PupilDay.inside, PupilDay.last_out, PupilDay.verdict),
+)
 
 
 @dataclass(frozen=True)
@@ -57,25 +63,27 @@ def pupils(session: Session, school: School, which: Select[Pupil, SchoolClass], 
     """Those of these pupils who are or may be inside."""
     day = clock.local_day(now, school.timezone)
     blind, usual = _blind_until(school, day, now), _usual_status(school.id, day)
+    overnight = boarding.inside_overnight(session, school, now)
     with_day = which.outerjoin(PupilDay, and_(PupilDay.pupil_id == Pupil.id, PupilDay.date == day))
-    query: Any = with_day.add_columns(PupilDay).order_by(Pupil.seat, Pupil.number)
+    query: Any = with_day.with_only_columns(*_SHOWN).order_by(Pupil.seat, Pupil.number)  # no objects: half the time
     sights = sights_on(session, school.id, day)
     found = []
-    for pupil, _class, row in session.execute(query):
-        why = rules.standing(_known(row, usual, school), blind)
+    for row in session.execute(query):
+        known = rules.Known(usual, inside=row.id in overnight) if row.status is None else _known(row, day, school)
+        why = rules.standing(known, blind)
         if why is not None:
-            found.append(_pupil(pupil, why, sights.get(pupil.id)))
+            found.append(_pupil(row, why, sights.get(row.id)))
     return found
 
 
-def _pupil(pupil: Pupil, why: Standing, sight: Sight | None) -> Person:
+def _pupil(row: Any, why: Standing, sight: Sight | None) -> Person:
     return Person(
-        part=str(pupil.class_id),
-        key=f"pupil:{pupil.id}",
-        name=pupil.name,
+        part=str(row.class_id),
+        key=f"pupil:{row.id}",
+        name=row.name,
         standing=why,
-        pupil_id=pupil.id,
-        seat=pupil.seat,
+        pupil_id=row.id,
+        seat=row.seat,
         seen_at=sight.at if sight else None,
         place=sight.gate if sight else "",
     )
@@ -90,11 +98,9 @@ def _usual_status(school_id: str, day: date) -> str:
     return "not_yet" if calendar.is_school_day(school_id, day) else "off"
 
 
-def _known(row: PupilDay | None, usual: str, school: School) -> rules.Known:
-    if row is None:
-        return rules.Known(usual)
+def _known(row: Any, day: date, school: School) -> rules.Known:
     said = row.verdict.get("sessions", {}).get(row.verdict.get("current"), {})
-    out = None if row.last_out is None else clock.local_seconds(row.last_out, row.date, school.timezone)
+    out = None if row.last_out is None else clock.local_seconds(row.last_out, day, school.timezone)
     return rules.Known(
         status=row.status,
         inside=row.inside,

@@ -15,6 +15,7 @@ class Tap(Base):
     __tablename__ = "tap"
     __table_args__ = (
         Index(None, "school_id", "day", "pupil_id"),
+        Index(None, "school_id", "day", "at"),  # a day in its order; else SQLite reads the whole term by `at`
         Index(None, "school_id", "at"),
         Index(None, "school_id", "received_at"),
         Index(None, "spool", "seq"),

@@ -82,13 +82,24 @@ def directed(passages: Iterable[Passage]) -> list[Passage]:
     return found
 
 
-def stays_inside(days: Iterable[Collection[Passage]]) -> bool:
-    """Whether who tapped on these dates, one after the other, is inside after them: the last passage was an entry."""
-    inside = False
+@dataclass(frozen=True)
+class Stand:
+    """Where somebody is after some days; `unsure`: an entry without a good clock may have come after the last word."""
+
+    inside: bool = False
+    unsure: bool = False
+
+
+def stand_after(days: Iterable[Collection[Passage]]) -> Stand:
+    """Where who tapped on these dates, one after the other, is after them: the last trusted passage says it."""
+    stand = Stand()
     for passages in days:
-        found = [each for each in directed([*begun(inside), *passages]) if each.trusted]
-        inside = found[-1].direction == "in" if found else inside
-    return inside
+        found = directed([*begun(stand.inside), *passages])
+        trusted = [each for each in found[stand.inside :] if each.trusted]
+        inside = trusted[-1].direction == "in" if trusted else stand.inside
+        maybe = any(not each.trusted and each.direction == "in" for each in found)
+        stand = Stand(inside, not inside and (maybe or (stand.unsure and not trusted)))
+    return stand
 
 
 def begun(inside: bool) -> list[Passage]:

@@ -33,6 +33,8 @@ def wait_until(holds: Callable[[], Any], seconds: float = 20) -> Any:
 class Worker:
     """`gatebell ingest` as a child process."""
 
+    program = ""  # run instead
+
     def __init__(self, folder: Path, database_url: str, brokers: Sequence[str], **environment: str) -> None:
         self.folder = folder
         self.environment = os.environ | {
@@ -48,7 +50,8 @@ class Worker:
     def start(self) -> None:
         """Start it; it connects by itself."""
         with (self.folder / "ingest.log").open("ab") as log:
-            command = [sys.executable, "-m", "server", "ingest"]
+            ingest = ["-c", self.program] if self.program else ["-m", "server", "ingest"]
+            command = [sys.executable, *ingest]
             self.process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stderr=log, stdout=log)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:

@@ -21,6 +21,11 @@ from tests.server.site import Site
 
 PUBLIC = {"static", "accounts.login", "accounts.log_in", "accounts.log_out", "accounts.language"}
 MACHINES = {"outbox.receipt", "outbox.reply"}  # each asks for a secret of its own
+# The address itself is the key: without the right one there is nothing.
+SIGNED = {"calendar.subscribed", "leavedesk.link_landing", "leavedesk.link_open"} | {
+    "leavedesk.link_ask",
+    "leavedesk.link_withdraw",
+}
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ def test_every_endpoint_is_closed_to_strangers(site: Site) -> None:
     stranger, seen = site.stranger(), set()
     token = stranger.token()
     for rule in site.app.url_map.iter_rules():
-        if rule.endpoint in PUBLIC | MACHINES:
+        if rule.endpoint in PUBLIC | MACHINES | SIGNED:
             continue
         seen.add(rule.endpoint)
         url = re.sub(r"<[^>]*>", "00000000-0000-4000-8000-000000000000", rule.rule)
@@ -54,6 +59,19 @@ def test_every_endpoint_is_closed_to_strangers(site: Site) -> None:
             assert response.status_code in {302, 401}, f"{method} {url} gave {response.status_code}"
             assert "/login" in (response.headers.get("Location") or response.headers.get("HX-Redirect") or "")
     assert {"overview.today", "overview.pupil", "live.stream", "overview.number"} <= seen
+
+
+def test_an_address_that_is_a_key_opens_nothing_with_a_wrong_one(site: Site) -> None:
+    stranger, seen = site.stranger(), set()
+    token = stranger.token()
+    for rule in site.app.url_map.iter_rules():
+        if rule.endpoint in SIGNED:
+            seen.add(rule.endpoint)
+            url = re.sub(r"<[^>]*>", "00000000-0000-4000-8000-000000000000", rule.rule)
+            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+                response = stranger.client.open(url, method=method, headers={"X-CSRFToken": token})
+                assert response.status_code in {404, 410}, f"{method} {url} gave {response.status_code}"
+    assert seen == SIGNED
 
 
 def test_what_is_open_is_listed_here(site: Site) -> None:

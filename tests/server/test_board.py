@@ -125,6 +125,23 @@ def test_the_classes_are_asked_to_register_once_and_their_teacher_sees_it(office
     assert "Register 8 (2)" not in visitor(app, "other").text("/")
 
 
+def test_a_register_taken_after_the_call_closes_it(office, pupils, app, monkeypatch) -> None:
+    teacher = visitor(app, "teacher")
+    room = db.session.scalars(select(SchoolClass.id)).first()
+    hold(monkeypatch)
+    url = f"/register/{room}"
+    assert teacher.post(f"{url}/finish", session="am").status_code == 303  # before the call: it is to be looked again
+    pass_time(monkeypatch, "08:22")
+    assert "You are asked to look" not in teacher.get(url).get_data(as_text=True)
+    office.post("/absence/call")
+    assert "You are asked to look" in teacher.get(url).get_data(as_text=True)
+    assert "0 have looked" in office.text("/absence") and "Register 8 (2)" in teacher.text("/")
+    pass_time(monkeypatch, "08:24")
+    assert teacher.post(f"{url}/finish", session="am").status_code == 303
+    assert "You are asked to look" not in teacher.get(url).get_data(as_text=True)
+    assert "1 has looked" in office.text("/absence") and "Register 8 (2)" not in teacher.text("/")
+
+
 def test_releasing_all_asks_again_with_the_count_and_refuses_another_count(office, pupils, monkeypatch) -> None:
     hold(monkeypatch)
     assert "Ask the families of 3 pupils?" in office.text("/absence/send")

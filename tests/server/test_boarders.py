@@ -6,16 +6,22 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from server import clock, pipeline
+from gateway.gatelist import InsideList
+from server import clock, gatelists, pipeline
 from server.accounts.rules import Grant
 from server.accounts.service import create_user
 from server.attendance import boarding
+from server.attendance.gatebook import Reason
 from server.attendance.models import PupilDay
 from server.calendar.models import StaleDay
-from server.db import db, transaction
+from server.db import db, new_id, transaction
 from server.leave.models import Leave, LeaveKind, LeaveState
 from server.outbox.models import OutboxText
 from server.people.models import Pupil
+from server.register import desk
+from server.rollcall import presence, service
+from server.rollcall.models import RollEntry
+from server.rollcall.rules import RollKind, Standing
 from server.schools.models import School
 from tests import sample
 from tests.server import gate
@@ -107,6 +113,48 @@ def test_the_office_names_boarders_by_number_and_their_week_is_judged_again(site
     office.post("/boarders", numbers=str(number), do="remove")
     with site.app.app_context():
         assert db.session.scalars(select(Pupil).where(Pupil.boarder)).all() == []
+
+
+def inside(school: School, now: datetime) -> tuple[list[str], set[int]]:
+    """Who is inside by the roll call, and how many by the list of each gate."""
+    listed = presence.everybody(db.session(), school, now)
+    found = gatelists.content(school, now)
+    holders = InsideList(cards="", at=0, holders=found.inside).numbers()
+    return sorted(each.name for each in listed if each.standing is Standing.INSIDE), holders
+
+
+@pytest.mark.parametrize("hours", [4, 8, 30, 55])  # Sunday 22:05, Monday 02:05, Tuesday 00:05, Wednesday 01:05
+def test_an_alarm_at_night_counts_the_boarders_who_sleep_at_school(
+    school: School, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    gate.set_clock(monkeypatch, SUNDAY)
+    for n in (0, 1):
+        touch(SUNDAY, n=n)
+    touch(SUNDAY + timedelta(minutes=30), n=1, direction="out")
+    night = SUNDAY + timedelta(hours=hours)
+    gate.set_clock(monkeypatch, night)
+    names, holders = inside(school, night)
+    assert names == ["学生0"] and len(holders) == 1
+    with transaction() as session:
+        user = create_user("mingde", "office", "office", sample.PASSWORD, [Grant("office")])
+        roll, _new = service.start(session, session.get_one(School, "mingde"), user, RollKind.REAL, night)
+        assert [each.name for each in session.scalars(select(RollEntry).where(RollEntry.roll_id == roll.id))] == names
+
+
+def test_the_week_ends_and_an_exit_that_the_guard_wrote_down_counts_the_night_after(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.set_clock(monkeypatch, SUNDAY)
+    touch(SUNDAY)
+    touch(SUNDAY, n=1)
+    with transaction() as session:
+        pupil = session.scalars(select(Pupil).where(Pupil.number == "20260001")).one()
+        user = create_user("mingde", "guard", "guard", sample.PASSWORD, [Grant("guard")])
+        desk.record(session, user, pupil.id, form=new_id(), direction="out", reason=Reason.COLLECTED, now=clock.now())
+    for hours, names in ((30, ["学生0"]), (7 * 24 - 20, ["学生0"]), (7 * 24 - 10, [])):
+        now = SUNDAY + timedelta(hours=hours)
+        gate.set_clock(monkeypatch, now)
+        assert inside(school, now)[0] == names
 
 
 def test_today_lists_who_is_not_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from server.calendar import rules as bells
 from server.calendar import service as calendar
 from server.cards.models import Card
 from server.db import db, transaction
-from server.gates.models import Gateway, Silence
+from server.gates.models import GateFault, Gateway, Silence
 from server.outbox.models import OutboxText
 from server.overview import service as overview
 from server.overview import todo
@@ -193,6 +193,38 @@ def test_a_dead_reader_on_a_living_gateway(place: Place, monkeypatch) -> None:
     come(place, [n for n in EVERYBODY if n % 2 == 0])
     passes(monkeypatch, "07:50:30", "08:20:05", "09:00")
     assert told() == 0 and states() == {"held": 30} and "reader" in why() and warnings() == ["held"]
+
+
+@pytest.mark.parametrize(
+    ("part", "found", "reasons"),
+    [
+        ("reader g2-in", "down gone", {"self_test"}),  # the same reader: one fact
+        ("answer", "none", {"self_test"}),
+        ("reader g2-out", "down gone", {"self_test", "reader"}),  # another one
+        ("clock", "3000", {"reader"}),  # loses no tap
+    ],
+)
+def test_a_dead_reader_that_the_self_test_found_is_one_reason(
+    place: Place, monkeypatch, part: str, found: str, reasons: set[str]
+) -> None:
+    with transaction() as session:
+        fault = GateFault(school_id="mingde", gateway_id="gate-2", day=gate.DAY, part=part, found=found)
+        fault.seen_at = gate.at("07:30")
+        session.add(fault)
+    come(place, [n for n in EVERYBODY if n % 2 == 0])
+    passes(monkeypatch, "07:50:30", "08:20:05")
+    assert told() == 0 and states() == {"held": 30} and why() & {"self_test", "reader", "gate_silent"} == reasons
+
+
+def test_a_silent_gate_is_one_reason(place: Place, monkeypatch) -> None:
+    with transaction() as session:
+        session.add(Silence(school_id="mingde", gateway_id="gate-2", starts=gate.at("06:00")))
+        fault = GateFault(school_id="mingde", gateway_id="gate-2", day=gate.DAY, part="answer", found="none")
+        fault.seen_at = gate.at("07:30")
+        session.add(fault)
+    come(place, [n for n in EVERYBODY if n % 2 == 0])
+    passes(monkeypatch, "07:50:30", "08:20:05")
+    assert states() == {"held": 30} and why() & {"self_test", "reader", "gate_silent"} == {"gate_silent"}
 
 
 def test_a_dead_reader_that_few_use_is_noticed_by_its_own_history(place: Place, monkeypatch) -> None:

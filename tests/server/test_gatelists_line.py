@@ -1,8 +1,10 @@
 """The whole line: the school's cards decide the light at a gate, with the network cut and after a reboot."""
 
 import signal
+import time
+import uuid
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,13 +15,18 @@ from gateway import config as gateway_config
 from gateway.__main__ import main
 from gateway.app import Gateway
 from gateway.wire import ReaderHealth
-from server import settings
+from server import clock, settings
 from server.calendar import service as calendar
 from server.calendar.rules import Bell, Session
 from server.cards.models import Card
 from server.config import Config
 from server.db import db, transaction
 from server.gates import rules
+from server.leave import requests
+from server.leave.models import Leave, LeaveState
+from server.leave.requests import Actor
+from server.people.models import Guardianship, Pupil
+from server.schools.models import School
 from server.taps.models import Tap
 from tests import services
 from tests.gateway.ends import Cable, running, until
@@ -144,4 +151,62 @@ def test_the_gate_decides_with_the_network_cut_and_after_a_reboot(
         log = worker.log()
     assert "out" in gate.rows(Tap, "direction") and not [n for n in range(5) if card(n)[-10:] in log]
     assert gateway.cards.versions() and rebooted.cards.lists
+    db.session.rollback()
+
+
+def approved(number: str) -> tuple[uuid.UUID, uuid.UUID]:
+    """Leave of a pupil from a few seconds ahead; gives it and the guardian who asked."""
+    with transaction() as session:
+        pupil = session.query(Pupil).filter_by(number=number).one()
+        guardian = session.query(Guardianship).filter_by(pupil_id=pupil.id).one().guardian_id
+        now = clock.now()
+        leave = Leave(school_id="mingde", pupil_id=pupil.id, kind="sick", state=LeaveState.APPROVED, asked_at=now)
+        leave.guardian_id, leave.starts_at, leave.ends_at = guardian, now + timedelta(seconds=12), now + timedelta(1)
+        session.add(leave)
+        session.flush()
+        return leave.id, guardian
+
+
+class Brisk(Worker):
+    """Looks every second at what the lists are made from, where the product does once a minute."""
+
+    program = "from server import cli, gatelists\ngatelists.REFRESH = 1.0\ncli.build()(['ingest'])"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_leave_opens_the_gate_in_its_time_and_a_withdrawn_one_closes_it(
+    app: Flask,
+    settings: Config,
+    tmp_path: Path,
+    mosquitto: services.Mosquitto,
+    way: dict[str, Cable],
+    shown: list[str],
+) -> None:
+    school_that_is_strict()
+    gateway = Gateway(gateway_config.load(configured(tmp_path, mosquitto), {}))
+
+    def touch(which: str) -> str:
+        before = len(shown)
+        way["out"].touch(which)
+        until(lambda: len(shown) > before)
+        return shown[-1]
+
+    def passes() -> int:
+        return sum(map(len, gateway.cards.lists.passes.values())) if gateway.cards.lists else -1
+
+    with Brisk(tmp_path, settings.database.url, [mosquitto.url]), running(gateway):
+        until(lambda: all(each.record.health is ReaderHealth.UP for each in gateway.gates.values()), seconds=40)
+        until(lambda: passes() == 0, seconds=40)
+        assert [touch(card(0)), touch(card(1))] == ["blinking red"] * 2
+        leave, guardian = approved("20260000")
+        until(lambda: passes() == 1, seconds=10)
+        assert touch(card(0)) == "blinking red"  # not before its time
+        time.sleep(13)
+        assert [touch(card(0)), touch(card(1))] == ["green", "blinking red"]
+        with transaction() as session:
+            mother = Actor(guardian_id=guardian)
+            requests.withdraw(session, session.get_one(School, "mingde"), leave, mother, clock.now())
+        until(lambda: passes() == 0, seconds=20)
+        time.sleep(4)  # the reader forgets a card that it has just read
+        assert touch(card(0)) == "blinking red"
     db.session.rollback()

@@ -184,6 +184,21 @@ def test_lists_show_the_pupils_of_the_own_classes_alone(site: Site, query: str) 
     assert seen_of_own  # or the names are not what pages show
 
 
+def test_a_class_a_grade_or_a_pupil_in_a_question_opens_nothing_of_others(site: Site) -> None:
+    mine, [foreign] = classes_of(site, "mingde"), classes_of(site, "erzhong")
+    questions = [f"?{key}={each.class_id}" for each in (mine[3], foreign) for key in ("class", "class_id")]
+    questions += ["?grade=10", "?grade=9", *(f"?pupil={each.pupils[0]}" for each in (mine[3], foreign))]
+    for login in ("teacher-of-one", "subject-of-two", "office", "nobody"):
+        visitor, sees = site.visitor(login), staff(site)[login][1]
+        hidden = [*FOREIGN, *(name for n, known in enumerate(mine) if n not in sees for name in known.names)]
+        for rule, _method in walked(site, places=False):
+            for question in questions:
+                response = visitor.get(rule.rule + question)
+                body = words_of(response)
+                assert not [name for name in hidden if name in body], f"{login}: {rule.rule}{question}"
+                assert response.status_code < 500, f"{login}: {rule.rule}{question}"
+
+
 def test_pages_of_a_class_or_a_pupil_open_to_those_who_look_after_it_alone(site: Site) -> None:
     classes = classes_of(site, "mingde")
     may_call = rules.MAY_CALL
