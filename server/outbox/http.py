@@ -183,6 +183,12 @@ def plain(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
+def word(entry: Mapping[str, Any], name: str) -> str:
+    """A field of JSON that is a string or a number, as text; empty for all else."""
+    value = entry.get(name)
+    return plain(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
 class _NoCookies(DefaultCookiePolicy):
     """Threads share the session, and no service of ours needs a cookie."""
 
