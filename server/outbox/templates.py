@@ -36,9 +36,6 @@ class Template(config.Section, frozen=True):
         return {_placeholder(param): param for param in self.params}
 
 
-Templates = dict[str, Template]
-
-
 def chosen(service: str, templates: Mapping[str, Template], text: Outgoing) -> Template:
     """The template of a text's wording. Raises SendFailed(RETRY_OTHER) without one: another provider may send it."""
     if text.wording not in templates:
@@ -117,8 +114,9 @@ def lacks(provider: str, templates: Mapping[str, Template], wordings: Collection
         f"[providers.{provider}.templates] lacks {wording}: such texts cannot go out by {provider}"
         for wording in sorted(set(wordings) - set(templates))
     ]
+    known = ", ".join(sorted(wordings))
     return missing + [
-        f"[providers.{provider}.templates] {wording}: no text of ours is called so; there are: {', '.join(sorted(wordings))}"
+        f"[providers.{provider}.templates] {wording}: no text of ours is called so; there are: {known}"
         for wording in sorted(set(templates) - set(wordings))
     ]
 

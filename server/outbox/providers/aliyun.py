@@ -30,6 +30,7 @@ from server.outbox.providers.base import (
     SendFailed,
 )
 from server.outbox.rules import Answer, Outcome, TextState
+from server.outbox.templates import Template
 
 VERSION = "2017-05-25"
 ALGORITHM = "ACS3-HMAC-SHA256"
@@ -78,7 +79,7 @@ class Aliyun(Provider):
         secret: str = ""
         secret_file: str = ""
         sign: str = ""
-        templates: templates.Templates = {}
+        templates: dict[str, Template] = {}
         longest: config.Some = 35  # characters in one variable; Aliyun allows less for some kinds of variables
         url: str = "https://dysmsapi.aliyuncs.com"
 

@@ -30,6 +30,7 @@ from server.outbox.providers.base import (
     SendFailed,
 )
 from server.outbox.rules import Answer, Outcome, TextState
+from server.outbox.templates import Template
 
 VERSION = "2021-01-11"
 ALGORITHM = "TC3-HMAC-SHA256"
@@ -75,7 +76,7 @@ class Tencent(Provider):
         secret_file: str = ""
         app: str = ""
         sign: str = ""
-        templates: templates.Templates = {}
+        templates: dict[str, Template] = {}
         longest: config.Some = 35  # characters in one variable; see the template's page for what was approved
         region: str = "ap-guangzhou"
         url: str = "https://sms.tencentcloudapi.com"
