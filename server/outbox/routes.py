@@ -41,7 +41,7 @@ def _take(settings: config.Config, name: str, text_id: uuid.UUID | None) -> Resp
     except ValueError:
         return Response("not a receipt and not a reply", 400, mimetype="text/plain")
     intake.keep(provider.name, brought, text_id)
-    body, mimetype = provider.acknowledgement()
+    body, mimetype = provider.acknowledgement() if brought.answer is None else (brought.answer, "text/plain")
     return Response(body, mimetype=mimetype)
 
 

@@ -15,8 +15,7 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from server import config
-from server.outbox import rules, segments
-from server.outbox.providers import kannel as adapter
+from server.outbox import http, rules, segments
 from server.outbox.providers.base import Accepted, Outgoing, SendFailed
 from server.outbox.providers.kannel import Kannel
 from server.outbox.providers.phone import Phone
@@ -198,7 +197,7 @@ def answering() -> Iterator[AnsweringServer]:
 def test_what_each_answer_of_kannel_means(
     answering: AnsweringServer, monkeypatch: pytest.MonkeyPatch, status: int, words: str, outcome: Outcome
 ) -> None:
-    monkeypatch.setattr(adapter, "TIMEOUT", (1.0, 0.2))
+    monkeypatch.setattr(http, "TIMEOUT", (1.0, 0.2))
     answering.status, answering.words = status, words
     sender = provider(answering.url)
     with pytest.raises(SendFailed) as failed:
@@ -249,6 +248,6 @@ def test_check_says_that_nobody_listens_and_that_the_password_is_missing(tmp_pat
     url = f"http://127.0.0.1:{services.free_port()}/cgi-bin/sendsms"
     problems = provider(url, password_file=str(tmp_path / "none")).check()
     assert [re.sub(r"\d{4,}", "N", problem) for problem in problems] == [
-        "kannel: password_file cannot be read: No such file or directory",
+        f"kannel: {tmp_path / 'none'} cannot be read: No such file or directory",
         "kannel: nobody answers at 127.0.0.1:N ([Errno 111] Connection refused); is smsbox running?",
     ]

@@ -88,10 +88,14 @@ class Report:
 
 @dataclass(frozen=True)
 class Brought:
-    """All that a provider brought at once; some bring a hundred receipts in one request."""
+    """All that a provider brought at once; some bring a hundred receipts in one request.
+
+    `answer`: plain text that this one request wants in place of the usual acknowledgement (an address is verified).
+    """
 
     reports: Sequence[Report] = ()
     heard: Sequence[Heard] = ()
+    answer: str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,10 @@ Kannel 1.4.5 user guide, chapter 6 "Using SMS gateway from HTTP" (sendsms) and a
 """
 
 import math
-import socket
 from collections.abc import Mapping
-from pathlib import Path
-from urllib.parse import urlsplit
-
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from server import config
-from server.outbox import segments
+from server.outbox import http, segments
 from server.outbox.providers.base import (
     Accepted,
     Brought,
@@ -27,8 +20,6 @@ from server.outbox.providers.base import (
     SendFailed,
 )
 from server.outbox.rules import Outcome, TextState
-
-TIMEOUT = (3.0, 8.0)  # to connect, and between two pieces of an answer
 
 LONGEST_NUMBER = 32
 
@@ -62,21 +53,15 @@ class Kannel(Provider):
 
     def __init__(self, settings: "Kannel.Settings") -> None:
         super().__init__(settings)
-        self.http = requests.Session()
-        self.http.trust_env = False  # no proxy stands between us and the school's own gateway
-        for scheme in ("http://", "https://"):
-            self.http.mount(scheme, HTTPAdapter(pool_maxsize=64))
+        self.http = http.session()
 
     def send(self, text: Outgoing) -> Accepted:
         """One request for one number: two numbers in one request get the same receipt id."""
         if not text.body.strip():
             raise SendFailed(Outcome.FAIL_CONTENT, "the text is empty")  # Kannel would send it so
-        try:
-            answer = self.http.get(self.settings.url, params=self.form(text), timeout=TIMEOUT, allow_redirects=False)
-        except requests.RequestException as error:
-            raise _unreachable(error) from None
-        if answer.status_code != 202:  # "0: Accepted for delivery", "3: Queued for later delivery"
-            raise _refused(answer.status_code, answer.text)
+        answer = http.ask(self.http, "Kannel's smsbox", "GET", self.settings.url, params=self.form(text))
+        if answer.status != 202:  # "0: Accepted for delivery", "3: Queued for later delivery"
+            raise _refused(answer.status, answer.text)
         return Accepted()
 
     def form(self, text: Outgoing) -> dict[str, str]:
@@ -98,10 +83,8 @@ class Kannel(Provider):
         return {name: value for name, value in fields.items() if value}
 
     def password(self) -> str:
-        """From the settings, or from its own file."""
-        if self.settings.password_file:
-            return Path(self.settings.password_file).read_text("utf-8").strip()
-        return str(self.settings.password)
+        """From the settings, or from its own file. Raises SendFailed when that cannot be read."""
+        return http.secret(self.settings.password, self.settings.password_file)
 
     def take(self, request: Incoming) -> Brought:
         """A receipt has `type`; what a person wrote is `from=%p&text=%a&id=%I` of group sms-service."""
@@ -112,50 +95,29 @@ class Kannel(Provider):
 
     def check(self) -> list[str]:
         """Whether somebody listens there, and whether the password can be read."""
-        place = urlsplit(self.settings.url)
         problems = []
         try:
             self.password()
-        except OSError as error:
-            problems.append(f"kannel: password_file cannot be read: {error.strerror}")
-        try:
-            socket.create_connection((place.hostname or "", place.port or 80), TIMEOUT[0]).close()
-        except OSError as error:
-            problems.append(
-                f"kannel: nobody answers at {place.hostname}:{place.port or 80} ({error}); is smsbox running?"
-            )
-        return problems
+        except SendFailed as failed:
+            problems.append(f"kannel: {failed.reason}")
+        return problems + http.problems("kannel", self.settings.url, "is smsbox running?")
 
 
 def _news(fields: Mapping[str, str]) -> News:
     """`type` is the bit mask, `answer` what the SMSC said. Raises ValueError without a number in `type`."""
-    bits, answer = int(fields["type"]), _plain(fields.get("answer", ""))
+    bits, answer = int(fields["type"]), http.plain(fields.get("answer", ""))
     state = next((state for bit, state in BITS if bits & bit), None)
     if state is TextState.FAILED and "validity expired" in answer:
         state = TextState.EXPIRED
-    return News(state, f"{bits} {answer}".strip()[:400], _plain(fields.get("reference", ""))[:100])
+    return News(state, f"{bits} {answer}".strip()[:400], http.plain(fields.get("reference", ""))[:100])
 
 
 def _heard(fields: Mapping[str, str]) -> Heard:
     """Raises ValueError without a sender."""
-    phone = _plain(fields.get("from", "")).strip()
+    phone = http.plain(fields.get("from", "")).strip()
     if not phone or len(phone) > LONGEST_NUMBER:
         raise ValueError("no sender")
-    return Heard(phone, _plain(fields.get("text", "")), _plain(fields.get("id", ""))[:100])
-
-
-def _plain(text: str) -> str:
-    """PostgreSQL takes no NUL, which an SMSC may leave at the end of what it says."""
-    return text.replace("\0", "")
-
-
-def _unreachable(error: requests.RequestException) -> SendFailed:
-    cause = error.args[0] if error.args else None
-    never_left = isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
-    if never_left or isinstance(error, requests.ConnectTimeout):
-        return SendFailed(Outcome.RETRY_OTHER, "no connection to Kannel's smsbox")
-    # The error's own words are left out: they may hold the address with the number in it.
-    return SendFailed(Outcome.UNKNOWN, f"no answer from Kannel ({type(error).__name__})")
+    return Heard(phone, http.plain(fields.get("text", "")), http.plain(fields.get("id", ""))[:100])
 
 
 def _refused(status: int, answer: str) -> SendFailed:
