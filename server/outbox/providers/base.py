@@ -45,9 +45,19 @@ class Doubtful:
 
 @dataclass(frozen=True)
 class Accepted:
-    """The provider has the text; `reference` is its own number for it, if it gave one."""
+    """The provider has the text; `reference` is its own number for it, if it gave one.
+
+    A text that went out in several messages may have a number for each: `parts`, in their order. It is delivered
+    when all of them are, and failed when one is.
+    """
 
     reference: str | None = None
+    parts: Sequence[str] = ()
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Every number by which a receipt may name this text, each once."""
+        return tuple(dict.fromkeys(number for number in (self.parts or (self.reference,)) if number))
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,7 @@ class Forged(Exception):
 
 
 # Keeps what was brought, and returns only when it is committed: then the provider may be told that we have it.
+# Whatever it raises means that it was not kept: leave it unacknowledged, or bring it again. For any thread.
 Sink = Callable[[Brought], None]
 
 
