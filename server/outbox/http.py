@@ -105,7 +105,7 @@ def ask(session: requests.Session, service: str, method: str, url: str, **reques
 def _read(answer: requests.Response, given_up: float) -> bytes:
     """As much as we need: a service that drips its answer, or never ends it, holds a sender no longer than others."""
     got = bytearray()
-    for piece in answer.iter_content(16_384):
+    while piece := answer.raw.read1(16_384, decode_content=True):  # what is there, not a full piece
         got += piece
         if len(got) > LARGEST or time.monotonic() > given_up:
             raise requests.ReadTimeout
