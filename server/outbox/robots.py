@@ -16,18 +16,17 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote_plus, urlsplit
 
-import requests
-
 from server import config
+from server.outbox import http
+from server.outbox.providers.base import SendFailed
 
-TIMEOUT = (3.0, 8.0)  # to connect, and between two pieces of an answer
-LONGEST_ANSWER = 20_000
 WINDOW, AT_MOST = 60.0, 20  # of WeCom and DingTalk; Feishu would take more, but nobody would read it
 SILENCE = 600.0  # DingTalk's after one message too many
+AGAIN = 60.0
+TOO_MANY = {130101: SILENCE, 45009: AGAIN, 11232: AGAIN, 9499: AGAIN}  # DingTalk, WeCom, Feishu twice
 PART = re.compile(r"[a-z][a-z0-9-]{0,39}")  # a gate, a provider, a job: lower-case ids, never a person's name
 DIGITS = re.compile(r"\d{5}")  # nor the better part of a telephone or card number
 
@@ -151,41 +150,25 @@ class Speaker:
 
     def send(self, alarm: Alarm) -> None:
         """Say it in the group. Raises NotSaid; a repeat is harmless there, so that every doubt may be tried again."""
+        robot = self.robot
         try:
-            url, secret = self._address(), _secret(self.robot.secret, self.robot.secret_file)
-        except (OSError, UnicodeError) as error:
-            raise NotSaid(f"a file of robot {self.robot.kind} cannot be read ({type(error).__name__})", 60) from None
-        if wait := self.bucket.take():
-            raise NotSaid(f"robot {self.robot.kind} has said enough for now", wait)
-        url, body = request(self.robot.kind, url, secret, alarm.sentence(self.robot), time.time())
-        code, words = _answer(self._post(url, body))
+            address, secret = http.secret(robot.url, robot.url_file), http.secret(robot.secret, robot.secret_file)
+            if wait := self.bucket.take():
+                raise NotSaid(f"robot {robot.kind} has said enough for now", wait)
+            url, body = request(robot.kind, address, secret, alarm.sentence(robot), time.time())
+            headers = {"Content-Type": "application/json; charset=utf-8"}
+            with http.session() as session:
+                reply = http.ask(session, f"robot {robot.kind}", "POST", url, data=body, headers=headers)
+        except SendFailed as failed:
+            raise NotSaid(failed.reason, AGAIN) from None
+        code, words = _answer(reply)
         if code:
             raise self._refused(code, words)
 
-    def _address(self) -> str:
-        return self.robot.url or Path(self.robot.url_file).read_text("utf-8").strip()
-
-    def _post(self, url: str, body: bytes) -> bytes:
-        with requests.Session() as session:
-            session.trust_env = False
-            headers = {"Content-Type": "application/json; charset=utf-8"}
-            try:
-                with session.post(
-                    url, body, headers=headers, timeout=TIMEOUT, allow_redirects=False, stream=True
-                ) as answer:
-                    return next(answer.iter_content(LONGEST_ANSWER), b"")
-            except (requests.RequestException, ValueError) as error:
-                # Its own words are left out: they hold the address, and whoever has that can speak in the group.
-                raise NotSaid(f"robot {self.robot.kind} does not answer ({type(error).__name__})", 60) from None
-
     def _refused(self, code: int, words: str) -> NotSaid:
-        after = 60.0
-        if code == 130101:  # DingTalk
-            after = SILENCE
-        if code in {130101, 45009, 11232, 9499}:  # too many: DingTalk, WeCom, Feishu twice
+        after = TOO_MANY.get(code, SILENCE)  # key, sign, keyword: nothing that a minute mends
+        if code in TOO_MANY:
             self.bucket.silence(after)
-        else:
-            after = SILENCE  # key, sign, keyword or address: nothing that time mends
         return NotSaid(f"robot {self.robot.kind} answered {code}: {words[:120]}", after)
 
 
@@ -216,19 +199,12 @@ def _signed(key: str, text: str) -> str:
     return base64.b64encode(hmac.digest(key.encode(), text.encode(), hashlib.sha256)).decode()
 
 
-def _answer(body: bytes) -> tuple[int, str]:
-    """The service's code, 0 where it was said. HTTP says 200 always; an answer that cannot be read is code -1."""
-    try:
-        said = json.loads(body)
-        code = said.get("errcode", said.get("code", said.get("StatusCode", -1)))
-        words = str(said.get("errmsg", said.get("msg", "")))
-    except (ValueError, AttributeError, RecursionError):
-        return -1, "not in JSON"
-    return (code, words.replace("\0", "")) if type(code) is int else (-1, "without a code")
-
-
-def _secret(value: str, file: str) -> str:
-    return Path(file).read_text("utf-8").strip() if file else value
+def _answer(reply: http.Reply) -> tuple[int, str]:
+    """The service's code, 0 where it was said; HTTP says 200 always. An answer without a code is -1."""
+    said = reply.fields()
+    code = said.get("errcode", said.get("code", said.get("StatusCode")))
+    words = str(said.get("errmsg", said.get("msg", "")))
+    return (code, http.plain(words)) if type(code) is int else (-1, "nothing that can be read")
 
 
 def _local(url: str) -> bool:

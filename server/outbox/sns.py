@@ -46,7 +46,10 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
 
 def read(body: bytes) -> Envelope:
     """Raises ValueError for anything but a message of SNS."""
-    envelope = msgspec.json.decode(body, type=Envelope)
+    try:
+        envelope = msgspec.json.decode(body, type=Envelope)
+    except RecursionError:
+        raise ValueError("nested beyond reason") from None
     if envelope.type not in SIGNED:
         raise ValueError("no message of SNS")
     return envelope

@@ -191,7 +191,9 @@ def test_what_fetch_reads_and_refuses(desk: StandIn) -> None:
 
 
 @pytest.mark.usefixtures("fetched")
-@pytest.mark.parametrize("message", ["", "x", "[]", "{}", '{"originationNumber": ""}', '{"eventType": 3}'])
+@pytest.mark.parametrize(
+    "message", ["", "x", "[" * 50_000, "[]", "{}", '{"originationNumber": ""}', '{"eventType": 3}']
+)
 def test_what_is_signed_and_nothing_for_us(message: str) -> None:
     try:
         brought = provider().take(incoming(amazon.post(message)))

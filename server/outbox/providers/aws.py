@@ -236,7 +236,7 @@ def _outcome(kind: str, said: Mapping[str, Any]) -> Outcome | None:
 
 def _brought(envelope: sns.Envelope) -> Brought:
     """Raises ValueError for what is neither an event of a text nor a reply."""
-    said = msgspec.json.decode(envelope.message)
+    said = http.json_of(envelope.message)
     if not isinstance(said, dict):
         raise ValueError("no event")
     if str(said.get("eventType", "")).startswith("TEXT_") and isinstance(said.get("messageId"), str):

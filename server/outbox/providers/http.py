@@ -297,10 +297,8 @@ def _same(given: str, wanted: str) -> bool:
 
 
 def _came(request: Incoming) -> Any:
-    """JSON as it is, else query and form. Raises ValueError for broken JSON."""
-    if request.body.lstrip()[:1] in {b"{", b"["}:
-        return msgspec.json.decode(request.body)
-    return request.fields
+    """JSON as it is, else query and form; None for broken JSON."""
+    return http.json_of(request.body) if request.body.lstrip()[:1] in {b"{", b"["} else request.fields
 
 
 def _every(came: Any, path: str) -> Sequence[Any]:

@@ -11,8 +11,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from server import config
 from server.outbox import http, segments
 from server.outbox.providers.base import (
@@ -159,7 +157,7 @@ def genuine(secret: str, key: str, authorization: str, body: bytes) -> bool:
     signed = hmac.digest(secret.encode(), f"{parts[0]}.{parts[1]}".encode(), hashlib.sha256)
     try:
         header, claims, given = (_decoded(part) for part in parts)
-        kind, said = msgspec.json.decode(header), msgspec.json.decode(claims)
+        kind, said = http.json_of(header), http.json_of(claims)
     except ValueError:
         return False
     if not isinstance(kind, dict) or not isinstance(said, dict) or kind.get("alg") != "HS256":
@@ -209,7 +207,9 @@ def _fields(request: Incoming) -> dict[str, str]:
     """From JSON, or query and form, as the account is set. Raises ValueError."""
     if not request.body.lstrip().startswith(b"{"):
         return {name: http.plain(value) for name, value in request.fields.items()}
-    said = msgspec.json.decode(request.body)
+    said = http.json_of(request.body)
+    if not isinstance(said, dict):
+        raise ValueError("broken JSON")
     return {name: http.plain(str(value)) for name, value in said.items() if isinstance(value, str | int)}
 
 
