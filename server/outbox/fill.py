@@ -27,7 +27,7 @@ def address(template: str, values: Mapping[str, str]) -> str:
 
 def header(template: str, values: Mapping[str, str]) -> str:
     """In a header, of one line."""
-    return _filled(template, values, lambda value: " ".join(value.split()))
+    return " ".join(_filled(template, values, str).split())
 
 
 def body(template: str, values: Mapping[str, str], content_type: str) -> str:

@@ -116,6 +116,16 @@ def test_a_gateway_that_speaks_json(desk: StandIn) -> None:
     sender.http.close()
 
 
+def test_a_header_of_any_letters(desk: StandIn) -> None:
+    desk.answers(json_answer({"code": 0}))
+    headers = {"X-Sign": " 【{sender}】 {text}", "content-type": "application/json"}
+    sender = provider(NATIONAL, desk.url, headers=headers, sender="明德", password="s3cret", password_file="")
+    assert sender.send(outgoing(body="a\r\nX-Evil: 1")) == Accepted(None)
+    assert desk.asked[0].headers["x-sign"].encode("latin-1").decode() == "【明德】 a X-Evil: 1"
+    assert "x-evil" not in desk.asked[0].headers
+    sender.http.close()
+
+
 def failure(desk: StandIn, answer: Answer) -> SendFailed:
     desk.answers(answer)
     sender = provider(NATIONAL, desk.url, password="s3cret", password_file="")

@@ -103,14 +103,17 @@ class Http(Provider):
         if not text.body.strip():
             raise SendFailed(Outcome.FAIL_CONTENT, "the text is empty")
         settings, values = self.settings, self.values(text)
-        parts: dict[str, Any] = {"headers": {k: fill.header(v, values) for k, v in settings.headers.items()}}
+        parts: dict[str, Any] = {
+            # Bytes: requests would refuse letters that Latin-1 has not.
+            "headers": {name: fill.header(value, values).encode() for name, value in settings.headers.items()}
+        }
         if settings.query:
             parts["params"] = {name: fill.plainly(value, values) for name, value in settings.query.items()}
         if settings.form:
             parts["data"] = {name: fill.plainly(value, values) for name, value in settings.form.items()}
         elif settings.body:
             parts["data"] = fill.body(settings.body, values, settings.content_type).encode()
-            parts["headers"].setdefault("Content-Type", settings.content_type)
+            parts["headers"].setdefault("Content-Type", settings.content_type.encode())
         url = fill.address(settings.url, values)
         return self._accepted(http.ask(self.http, "the gateway", settings.method, url, **parts))
 
