@@ -23,7 +23,7 @@ from server.calendar import service as calendar
 from server.calendar.models import Term
 from server.db import db
 from server.gates import access, authority, credentials
-from server.outbox import providers
+from server.outbox import providers, robots
 from server.schools.models import School
 
 ANSWER = 5.0  # seconds that a broker may take to answer
@@ -122,6 +122,7 @@ def _providers(settings: config.Config) -> Iterator[str]:
     try:
         for provider in providers.opened(settings):
             yield from (f"provider {provider.name}: {problem}" for problem in provider.check())
+        robots.opened(settings)
     except config.ConfigError as error:
         yield str(error)
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from server import config
+from server import check, config
 from server.outbox import robots
 from server.outbox.robots import Alarm, Bucket, Fault, NotSaid, Robot, Speaker
 from tests import services
@@ -147,6 +148,13 @@ def test_nobody_listens_and_no_file(tmp_path: Path) -> None:
         speaker("wecom", f"http://127.0.0.1:{services.free_port()}").send(SILENT)
     with pytest.raises(NotSaid, match="cannot be read"):
         Speaker(config.convert(Robot, {"kind": "wecom", "url_file": str(tmp_path / "none")})).send(SILENT)
+
+
+def test_check_names_a_robot_that_cannot_speak(settings: config.Config) -> None:
+    wrong = msgspec.structs.replace(settings, robots=({"kind": "wecom"},))
+    assert [said for said in check._providers(wrong) if "[[robots]]" in said] == [
+        "[[robots]]: a robot needs `url` or `url_file`, the address that the group's settings show"
+    ]
 
 
 def test_the_section_robots() -> None:
