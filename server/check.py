@@ -27,7 +27,7 @@ from server.gates import access, authority, credentials
 from server.leavedesk import texts as leave_texts
 from server.notify import caretakers
 from server.notify import rules as gate_texts
-from server.outbox import providers
+from server.outbox import providers, robots
 from server.rollcall import desk as visitors
 from server.schools.models import School
 
@@ -132,6 +132,7 @@ def _providers(settings: config.Config) -> Iterator[str]:
         for provider in providers.opened(settings):
             found = (*provider.check(), *provider.lacks(WORDINGS))
             yield from (f"provider {provider.name}: {problem}" for problem in found)
+        robots.opened(settings)
     except config.ConfigError as error:
         yield str(error)
 

@@ -116,6 +116,7 @@ class Config(Section, frozen=True):
     outbox: Outbox = Outbox()
     secrets: Secrets = Secrets()
     providers: dict[str, dict[str, Any]] = {}
+    robots: tuple[dict[str, Any], ...] = ()  # chat groups of staff that hear of standing faults; see docs/providers.md
     run_dir: str = "."
     demo: bool = False
 

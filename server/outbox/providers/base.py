@@ -41,6 +41,7 @@ class Doubtful:
     text_id: uuid.UUID
     phone: str  # E.164
     tried_at: dt.datetime
+    body: str = ""  # as it was sent, for services that know a text only by its words
 
 
 @dataclass(frozen=True)
