@@ -98,7 +98,6 @@ class World:
         lit = len(self.gate.greens) + 10
         until(lambda: self._touch() and len(self.gate.greens) >= lit, seconds=PATIENCE_S)
         self._pull()
-        self.wire.mend()
 
     def cut_gate_at_rest(self) -> None:
         """The Pi's plug, when its spool has nothing left to send."""
@@ -106,12 +105,15 @@ class World:
         self._pull()
 
     def _pull(self) -> None:
+        """What the wire still holds goes too: it must not bring the server a tap that the spool has lost."""
         began = self.gate_disk.cut()
         self.gate.kill()
         self.cuts.append(("gate", began))
         self.late |= {tap for tap, lit in self.gate.lit.items() if lit >= began}
+        self.wire.cut()
         self.gate_disk.reboot()
         self.gate.start()
+        self.wire.mend()
 
     def cut_server(self) -> None:
         """The plug of the machine that holds database and broker; nothing leaves it after."""
