@@ -1,12 +1,14 @@
 """A real gateway in a process of its own, to be killed: `python -m tests.durability.gate_child <toml> <fd> [mutant]`.
 
-Each light that promises a stored tap is a line `<tap id> <card>` on a pipe, written where the product would light it.
+Each light that promises a stored tap is a line `<tap id> <card> <when>` on a pipe, written where the product would
+light it; `when` is CLOCK_MONOTONIC in nanoseconds, which all processes of a machine share.
 """
 
 import logging
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 from gateway import app, config, feedback
@@ -24,7 +26,7 @@ class Lamp(feedback.Silent):
     def accepted(self) -> None:
         assert self.spool is not None
         tap = self.spool.new.popleft()
-        os.write(self.fd, f"{tap.id} {tap.card}\n".encode())
+        os.write(self.fd, f"{tap.id} {tap.card} {time.monotonic_ns()}\n".encode())
 
     strange = no_pass = accepted  # other lights, the same promise: the tap is on disk
 

@@ -53,11 +53,6 @@ class Child:
                 command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, pass_fds=pass_fds
             )
 
-    def strike(self) -> None:
-        """kill -9 without waiting: no thread of it comes back from a system call any more (see powerdisk.py)."""
-        if self.process is not None:
-            self.process.kill()
-
     def kill(self) -> None:
         """kill -9."""
         if self.process is not None:
@@ -89,7 +84,10 @@ def server(
 
 
 class Gate(Child):
-    """A gateway with one reader; `greens` are the ids of the taps whose light was green, with their cards."""
+    """A gateway with one reader; `greens` are the ids of the taps whose light was green, with their cards.
+
+    `lit` says when, in nanoseconds of CLOCK_MONOTONIC.
+    """
 
     def __init__(
         self, folder: Path, data: Path, broker: str, *, mutant: str = "", clock: str = "", name: str = GATE
@@ -98,6 +96,7 @@ class Gate(Child):
         self.spool = data / "spool.db"
         self.cable = Cable(folder / "reader")
         self.greens: dict[str, str] = {}
+        self.lit: dict[str, int] = {}
         self._reader: threading.Thread | None = None
         self.toml.write_text(
             f'school = "{SCHOOL}"\ngateway = "{name}"\ndata_dir = "{data}"\nclock = "trust"\nheartbeat_s = 2\n'
@@ -122,7 +121,8 @@ class Gate(Child):
         with open(pipe, encoding="ascii") as lamp:
             for line in lamp:
                 if line.endswith("\n"):
-                    tap, card = line.split()
+                    tap, card, when = line.split()
+                    self.lit[tap] = int(when)
                     self.greens[tap] = card
 
     def kill(self) -> None:

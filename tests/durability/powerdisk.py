@@ -2,10 +2,6 @@
 
 At `cut` all is gone that was not fsynced, metadata too; `reboot` mounts it again, which replays the journal as a
 machine does at its next start. It drops all at once and neither tears nor reorders: tests/gateway/test_salvage.py does.
-
-The call takes milliseconds, and an fsync under way in them may return well although its data are dropped. A processor
-without power hears no such answer, so whoever writes here is sent its SIGKILL just before `cut`: an fsync that has not
-come back by then never does.
 """
 
 import fcntl
@@ -13,6 +9,7 @@ import os
 import shutil
 import struct
 import subprocess
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -43,13 +40,19 @@ class PowerDisk:
         self.mib = mib
         self.boots = 0
 
-    def cut(self) -> None:
-        """Pull the plug: from here on every write and every fsync fails."""
+    def cut(self) -> int:
+        """Pull the plug; the answer is the moment before, in nanoseconds of CLOCK_MONOTONIC.
+
+        What an fsync kept that had returned by then stays. One that is still at work may return well some milliseconds
+        later although its transaction was dropped: a machine without power would not have come back from it.
+        """
         fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
+            began = time.monotonic_ns()
             fcntl.ioctl(fd, SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
         finally:
             os.close(fd)
+        return began
 
     def reboot(self) -> None:
         """Power again; whoever used the disk must have ended.

@@ -56,6 +56,8 @@ class Proxy:
                 continue
             with self._lock:
                 self._open |= {near, far}
+            if self._refuses:  # cut since it was reached
+                self.cut()
             for source, sink in ((near, far), (far, near)):
                 self._begin(self._relay, source, sink)
 
