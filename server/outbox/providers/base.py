@@ -45,9 +45,13 @@ class Doubtful:
 
 @dataclass(frozen=True)
 class Accepted:
-    """The provider has the text; `reference` is its own number for it, if it gave one."""
+    """The provider has the text; `reference` is its own number for it, if it gave one.
+
+    `references` where each part of a long text has a number of its own: the text is delivered when all parts are.
+    """
 
     reference: str | None = None
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
