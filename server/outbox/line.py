@@ -92,7 +92,10 @@ class Line:
             wire = self._wire
             if wire is None:
                 raise SendFailed(Outcome.RETRY_OTHER, f"{self.name}: {self.trouble}")
-            number, frame = wire.prepare(message)
+            try:
+                number, frame = wire.prepare(message)
+            except ValueError as error:  # a number, sender or text that the protocol has no room for
+                raise SendFailed(Outcome.FAIL_CONTENT, f"{self.name}: the message cannot be written: {error}") from None
             self._waiting[number] = waiting
         try:
             wire.put(frame)

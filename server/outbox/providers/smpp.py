@@ -3,7 +3,9 @@
 SMPP Protocol Specification v3.4: 4.4 (submit_sm), 4.6 (deliver_sm), 5.1.3 (command_status), appendix B (receipts).
 """
 
+import contextlib
 import itertools
+import logging
 import re
 import secrets
 import select
@@ -25,6 +27,8 @@ try:
     import smpplib.smpp
 except ImportError as missing:
     raise config.ConfigError("outbox.providers: `smpp` needs the extra: pip install 'gatebell[smpp]'") from missing
+
+log = logging.getLogger(__name__)
 
 KEEP_ALIVE = 30.0  # seconds of silence until enquire_link; twice that without a word is a dead connection
 LONGEST_PDU = 70_000
@@ -232,10 +236,8 @@ class _Session(smpplib.client.Client):  # type: ignore[misc]
 
     def close(self) -> None:
         """Without waiting for the answer to unbind."""
-        try:
+        with contextlib.suppress(Exception):  # it is gone already
             self.send_pdu(smpplib.smpp.make_pdu("unbind", client=self))
-        except Exception:  # it is gone already
-            pass
         self.disconnect()
 
     def _sent(self, pdu: Any) -> None:
@@ -245,7 +247,7 @@ class _Session(smpplib.client.Client):  # type: ignore[misc]
         try:
             self.bring(pdu)
         except Exception:
-            self.trouble = "what the operator brought could not be kept"
+            log.exception("smpp: what the operator brought could not be kept; it will bring it again")
             return TRY_LATER
         return 0
 
