@@ -84,7 +84,7 @@ class Cmpp(Provider):
             raise SendFailed(Outcome.FAIL_CONTENT, "the text is empty")
         if time.monotonic() > text.deadline:
             raise SendFailed(Outcome.RETRY_SAME, "cmpp: waited for too long")
-        ids = []
+        ids: list[str] = []
         for message in self.messages(text):
             if ids and time.monotonic() > text.deadline:  # another sender may have the text soon
                 raise SendFailed(Outcome.UNKNOWN, "cmpp: only some parts left in time")
@@ -181,6 +181,8 @@ class _Session:
 
     def read(self, answered: Callable[[int, Any], None]) -> None:
         """Act on one frame, or keep the connection alive."""
+        if self._socket is None:
+            raise OSError("the connection is gone")
         readable, _, _ = select.select([self._socket], [], [], 0.5)
         now = time.monotonic()
         if readable:

@@ -112,7 +112,7 @@ class Smpp(Provider):
             cut = parts.of(text.body, next(self._references) % 256)
         except ValueError as error:
             raise SendFailed(Outcome.FAIL_CONTENT, str(error)) from None
-        ids = []
+        ids: list[str] = []
         for part in cut:
             if ids and time.monotonic() > text.deadline:  # another sender may have the text soon
                 raise SendFailed(Outcome.UNKNOWN, "smpp: only some parts left in time")
@@ -220,6 +220,8 @@ class _Session(smpplib.client.Client):  # type: ignore[misc]
     def read(self, answered: Callable[[int, Any], None]) -> None:
         """A time-out within a frame would lose step: wait before it, and give up the connection inside it."""
         self._answered = answered
+        if self._socket is None:
+            raise OSError("the connection is gone")
         readable, _, _ = select.select([self._socket], [], [], 0.5)
         now = time.monotonic()
         try:
