@@ -83,12 +83,11 @@ class Operator:
 
     def write(self, body: bytes, **fields: Any) -> None:
         """What a person writes to us."""
-        sending = self.esme.deliver_sm(
-            source_addr="13900000001", destination_addr="10690000", short_message=body, **fields
-        )
 
         async def send() -> Any:
-            return await sending
+            return await self.esme.deliver_sm(
+                source_addr="13900000001", destination_addr="10690000", short_message=body, **fields
+            )
 
         assert asyncio.run_coroutine_threadsafe(send(), self.loop).result(5).is_success
 
