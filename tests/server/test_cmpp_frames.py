@@ -29,7 +29,7 @@ def test_the_dissector_reads_version_3(tmp_path: Path) -> None:
     assert all(word in told for word in ("13800000001", "YECS", "10690000", "901234"))
 
 
-@pytest.mark.parametrize(("version", "length"), [(cmpp.V2, 147), (cmpp.V3, 183)])
+@pytest.mark.parametrize(("version", "length"), [(cmpp.V2, 149), (cmpp.V3, 185)])
 def test_submit_has_the_length_of_its_version(version: int, length: int) -> None:
     (message,) = Cmpp(Cmpp.Settings(source_addr="901234")).messages(outgoing(body="校"))
     assert len(message.encode(version)) == length
