@@ -28,7 +28,7 @@ def school_size() -> dict[str, object]:
 def violations(page: Page) -> list[str]:
     """Each rule that the page breaks, with the element that breaks it.
 
-    The window is as tall as the page meanwhile: what lies under the bar at a phone's foot can be scrolled from under it.
+    The window is as tall as the page meanwhile: what lies under the bar at a phone's foot can be scrolled out.
     """
     size = page.viewport_size or {"width": 1280, "height": 900}
     tall = page.evaluate("document.documentElement.scrollHeight")
