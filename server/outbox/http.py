@@ -6,6 +6,7 @@ not believed, 429 and 503 with Retry-After never took the text; any other failur
 
 import datetime as dt
 import json
+import re
 import socket
 import ssl
 import time
@@ -55,7 +56,8 @@ class Reply:
 
         `detail` must hold no number and no text: a code, not the service's own sentence.
         """
-        reason = f"{self.service} answered {self.status}{': ' if detail else ''}{plain(detail)[:120]}"
+        code = re.sub(r"\d{7,}", "…", plain(detail))[:120]  # a service that breaks down may put a number there
+        reason = f"{self.service} answered {self.status}{': ' if code else ''}{code}"
         return SendFailed(outcome or self._by_status(), reason, self.retry_after())
 
     def _by_status(self) -> Outcome:
@@ -181,6 +183,12 @@ def json_of(body: bytes | str) -> Any:
 def plain(text: str) -> str:
     """What both databases can keep: no NUL, no half of a surrogate pair."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def word(entry: Mapping[str, Any], name: str) -> str:
+    """A field of JSON that is a string or a number, as text; empty for all else."""
+    value = entry.get(name)
+    return plain(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 class _NoCookies(DefaultCookiePolicy):
