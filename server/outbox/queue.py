@@ -28,6 +28,7 @@ class Doubt:
 
     text_id: uuid.UUID
     phone: str
+    body: str
     provider: str
     lane: Lane
     tried_at: dt.datetime
@@ -169,6 +170,7 @@ def _doubt(text: OutboxText, tries: Sequence[Attempt]) -> Doubt:
     return Doubt(
         text_id=text.id,
         phone=text.phone,
+        body=text.body,
         provider=tries[-1].provider,
         lane=Lane(text.lane),
         tried_at=tries[-1].started_at,

@@ -46,12 +46,12 @@ def _take(settings: config.Config, name: str, text_id: uuid.UUID | None) -> Resp
 
 
 def _incoming(settings: config.Config) -> Incoming:
-    asked = urlsplit(request.url)
+    asked, body = urlsplit(request.url), request.get_data()  # before the form is read: then there would be none
     return Incoming(
         method=request.method,
         url=settings.web.url.rstrip("/") + asked.path + (f"?{asked.query}" if asked.query else ""),
         headers=request.headers,
         query=request.args,
         form=request.form,
-        body=request.get_data(),
+        body=body,
     )

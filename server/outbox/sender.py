@@ -268,7 +268,8 @@ class Sender:
         if doubt.provider not in self.providers:
             return Answer.CANNOT_SAY
         with self.app.app_context():
-            return self.providers[doubt.provider].ask(Doubtful(doubt.text_id, doubt.phone, doubt.tried_at))
+            asked = Doubtful(doubt.text_id, doubt.phone, doubt.tried_at, doubt.body)
+            return self.providers[doubt.provider].ask(asked)
 
     def _settle(self) -> None:
         done = {future: doubt for future, doubt in self.asked.items() if future.done()}
