@@ -14,7 +14,7 @@ from server.db import db
 from server.demo import morning, roster
 from server.demo.morning import Text
 from server.outbox.models import OutboxText, PhoneText
-from server.outbox.rules import TextState
+from server.outbox.rules import DELAYED, TextState
 from server.people.models import Pupil
 
 TIMEZONE = "Asia/Shanghai"
@@ -82,7 +82,7 @@ def _text(phone: str, body: str, name: str, text: OutboxText) -> Text:
     minute = f"{clock.local(text.event_at, TIMEZONE):%H:%M}"
     assert name in body, f"{body!r} does not name {name}"
     assert minute in body, f"{body!r} does not say {minute}"
-    return Text(phone, name, text.kind, text.n, text.wording, minute)
+    return Text(phone, name, text.kind, text.n, text.wording.removesuffix(DELAYED), minute)
 
 
 def unsettled(config_file: Path) -> int:

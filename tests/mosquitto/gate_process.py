@@ -41,13 +41,18 @@ class GateProcess:
         command = [*self.before, sys.executable, "-m", "gateway", "run", "--config", str(self.config)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, stdout=log, stderr=log, env=os.environ | {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+                command,
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"FAKETIME_DONT_FAKE_MONOTONIC": "1"},
+                start_new_session=True,  # faketime stays as the parent: the signal must reach both
             )
 
     def stop(self) -> None:
         """End it as systemd does."""
         if self.process is not None:
-            self.process.send_signal(signal.SIGTERM)
+            os.killpg(self.process.pid, signal.SIGTERM)
             self.process.wait(20)
             self.process = None
 

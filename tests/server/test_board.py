@@ -21,7 +21,7 @@ from server.leave.models import Leave
 from server.outbox import inbound
 from server.outbox.models import InboundText
 from server.outbox.providers.base import Heard
-from server.people.models import Guardianship, SchoolClass
+from server.people.models import Guardianship, Pupil, SchoolClass
 from tests import sample
 from tests.server import gate
 from tests.server.site import Site, Visitor
@@ -127,7 +127,7 @@ def test_the_classes_are_asked_to_register_once_and_their_teacher_sees_it(office
 
 def test_a_register_taken_after_the_call_closes_it(office, pupils, app, monkeypatch) -> None:
     teacher = visitor(app, "teacher")
-    room = db.session.scalars(select(SchoolClass.id)).first()
+    room = db.session.get_one(Pupil, pupils[0]).class_id
     hold(monkeypatch)
     url = f"/register/{room}"
     assert teacher.post(f"{url}/finish", session="am").status_code == 303  # before the call: it is to be looked again
