@@ -64,7 +64,7 @@ class Gateway:
         self.uplink = Uplink(self.spool, self.clock, lambda payload: self.link.publish(self._topic(Kind.TAP), payload))
         self.link = Link(
             config.mqtt,
-            client_id=f"{config.school}/{config.gateway}",  # the name in its certificate, of two levels of its topics
+            client_id=config.client_id,
             will=Will(self._topic(Kind.STATE), lambda birth: wire.encode(last_will(birth))),
             now=lambda: max(self.clock.now(), self.boots.birth + 1),
             inbox=self.inbox,

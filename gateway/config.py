@@ -133,6 +133,13 @@ class Config(Section, frozen=True, kw_only=True):
     reader: tuple[ReaderSection, ...]
     passage: tuple[Passage, ...] = ()
 
+    @property
+    def client_id(self) -> str:
+        """The name in its certificate, which is two levels of its topics; where the broker asks for no name, without
+        the slash, which some brokers (rumqttd, the demo's) take in no client id."""
+        named = bool(self.mqtt.cert_file or self.mqtt.username)
+        return f"{self.school}/{self.gateway}" if named else f"gatebell-{self.school}-{self.gateway}"
+
 
 @dataclass(frozen=True)
 class Findings:

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from gateway.config import Config, Mqtt
 from server import broker
 from tests import services
 
@@ -150,3 +152,10 @@ def test_a_full_message_of_fifty_taps_passes(connect: Callable[..., Client]) -> 
     connect("gate").publish(TAP, b"x" * 60_000)
     eventually(lambda: len(worker.got) == 1)
     assert len(worker.got[0].payload) == 60_000
+
+
+def test_a_gate_without_a_name_of_its_own_is_let_in(connect: Callable[..., Client]) -> None:
+    gate = msgspec.convert({"school": "mingde", "gateway": "gate-1", "data_dir": "data", "reader": []}, Config)
+    named = msgspec.structs.replace(gate, mqtt=Mqtt(username="mingde/gate-1"))
+    assert named.client_id == "mingde/gate-1"  # what the access rules of a guarded broker go by
+    connect(gate.client_id).publish(STATE, b"up")
