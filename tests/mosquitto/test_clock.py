@@ -1,5 +1,7 @@
 """A gate whose clock woke up in 1970 still reaches its school, and one that cannot says why."""
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +54,12 @@ def test_a_broker_that_woke_up_in_1970_lets_its_gates_in(place: Installation) ->
     class Asleep(Guarded):
         def command(self) -> list[str]:
             return [*IN_1970, *super().command()]
+
+        def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+            """Faketime stays as the parent: the signal must reach both."""
+            if self.process:
+                os.killpg(self.process.pid, how)
+            super().stop(how)
 
     with Asleep(place) as broker:
         scene = Scene(place, broker)
